@@ -1,0 +1,6 @@
+//! `shmdemo-client`: all it does is in the library's `program` module.
+#![deny(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    shmdemo::program::client()
+}

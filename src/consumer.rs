@@ -1,0 +1,289 @@
+//! The receiving side: the server, which consumes every lane.
+
+use crate::channel::Channel;
+use crate::error::{Error, Result};
+use crate::layout::MAX_LANES;
+use crate::memory::Bytes;
+use crate::ring::{Found, Kind, Rx};
+use crate::roles::Interrupter;
+use crate::sync::{fence, Ordering};
+use crate::wait::{self, Deadline, Patience};
+use core::ptr::NonNull;
+
+/// Most records taken from one lane before the next lane has its turn.
+const QUOTA: u32 = 256;
+
+/// Most changes of lane between two releases; with more the consumer asks for a release.
+const RUNS: usize = 64;
+
+/// Records looked at one after another in one lane.
+struct Run {
+    lane: usize,
+    records: u32,
+}
+
+/// The server of a channel. Dropping it gives the role back; messages not released stay in the
+/// segment for the next server.
+pub struct Consumer {
+    lanes: heapless::Vec<Rx, { MAX_LANES as usize }>,
+    /// The lane whose turn it is.
+    turn: usize,
+    /// Records it may still give before the next one's turn.
+    quota: u32,
+    /// What was looked at since the last release, in order.
+    runs: heapless::Vec<Run, RUNS>,
+    patience: Patience,
+    /// Last: `lanes` point into its segment.
+    channel: Channel,
+}
+
+/// One message in the ring. It stays there until it is released.
+pub struct Record<'a> {
+    bytes: &'a Bytes,
+    found: Found,
+    lane: u32,
+}
+
+impl Channel {
+    /// Claims the server role.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] with the pid of the server there is; [`Error::Removed`];
+    /// [`Error::NotOurs`] where a lane's words are damaged.
+    pub fn into_consumer(self) -> Result<Consumer> {
+        let geometry = self.geometry();
+        self.roles().claim_server(geometry.lanes)?;
+        let mut lanes = heapless::Vec::new();
+        for number in 0..geometry.lanes {
+            let (words, bytes) = self.segment().lane(&geometry, number);
+            match Rx::new(words, bytes, geometry.max_message) {
+                // There are at most MAX_LANES, so each push finds room.
+                Ok(rx) => drop(lanes.push(rx)),
+                Err(damage) => {
+                    drop(lanes);
+                    self.roles().release_server(geometry.lanes);
+                    return Err(Error::from_damage(self.key(), number, damage));
+                }
+            }
+        }
+        let patience = Patience::for_this_process();
+        let runs = heapless::Vec::new();
+        let consumer = Consumer { lanes, turn: 0, quota: QUOTA, runs, patience, channel: self };
+        // A predecessor may have been killed while it was closing, or before it rang for room.
+        consumer.channel.segment().header().closing.store(0, Ordering::Relaxed);
+        consumer.ring_for_room();
+        Ok(consumer)
+    }
+}
+
+impl Consumer {
+    /// The next record of any lane, in turn; `None`: there is none now, or the last ones have to
+    /// be released first. Order is kept within a lane.
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`] naming lane and field, where a producer wrote what it must not.
+    #[inline]
+    pub fn peek(&mut self) -> Result<Option<Record<'_>>> {
+        let Some((lane, found)) = self.advance()? else { return Ok(None) };
+        let bytes = self.lanes[lane].bytes();
+        Ok(Some(Record { bytes, found, lane: lane as u32 }))
+    }
+
+    #[inline]
+    fn advance(&mut self) -> Result<Option<(usize, Found)>> {
+        // Every lane once, and the first one again with a new quota.
+        for _ in 0..=self.lanes.len() {
+            let lane = self.turn;
+            if self.quota > 0 && self.open_run(lane) {
+                let next = self.lanes[lane].next();
+                if let Some(found) = next.map_err(|d| self.damage(lane, d))? {
+                    self.quota -= 1;
+                    if let Some(run) = self.runs.last_mut() {
+                        run.records += 1;
+                    }
+                    return Ok(Some((lane, found)));
+                }
+            }
+            self.turn = (lane + 1) % self.lanes.len();
+            self.quota = QUOTA;
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that the last run is one of `lane`; false: too many runs, release first.
+    #[inline]
+    fn open_run(&mut self, lane: usize) -> bool {
+        match self.runs.last_mut() {
+            Some(run) if run.lane == lane => true,
+            Some(run) if run.records == 0 => {
+                run.lane = lane;
+                true
+            }
+            _ => self.runs.push(Run { lane, records: 0 }).is_ok(),
+        }
+    }
+
+    fn damage(&self, lane: usize, damage: crate::ring::Damage) -> Error {
+        Error::from_damage(self.channel.key(), lane as u32, damage)
+    }
+
+    /// Are there records looked at and not released yet?
+    pub fn holds(&self) -> bool {
+        self.lanes.iter().any(Rx::holds)
+    }
+
+    /// Releases all records looked at: their room is the producers' again, who are woken if they
+    /// wait for it.
+    pub fn release(&mut self) {
+        self.runs.clear();
+        let (roles, geometry) = (*self.channel.roles(), self.channel.geometry());
+        for (lane, rx) in self.lanes.iter_mut().enumerate().filter(|(_, rx)| rx.holds()) {
+            let free = rx.release();
+            let doorbell = &rx.words().room_bell;
+            let depth = doorbell.ring_for_room(free, geometry.ring_bytes);
+            wait::wake(doorbell, roles.room_bell(lane as u32), depth);
+        }
+    }
+
+    /// Releases only the records whose payloads, each with `extra` bytes beside it, are complete
+    /// within the first `bytes` of what was looked at, in order; the others come again.
+    ///
+    /// For a batch of which only a part could be written.
+    ///
+    /// # Errors
+    /// As [`peek`](Self::peek).
+    pub fn release_within(&mut self, bytes: usize, extra: usize) -> Result<()> {
+        for rx in &mut self.lanes {
+            rx.rewind();
+        }
+        let mut left = bytes;
+        let runs = core::mem::take(&mut self.runs);
+        'all: for run in &runs {
+            for _ in 0..run.records {
+                let rx = &mut self.lanes[run.lane];
+                let before = rx.position();
+                let next = rx.next();
+                let Some(found) = next.map_err(|d| self.damage(run.lane, d))? else { break 'all };
+                let size = found.len as usize + extra;
+                if size > left {
+                    self.lanes[run.lane].seek(before);
+                    break 'all;
+                }
+                left -= size;
+            }
+        }
+        self.release();
+        Ok(())
+    }
+
+    /// Sleeps until there is a record, a client has ended, [`Interrupter::wake`], a signal or
+    /// `deadline`; returns whether there is a record. All that was looked at must be released.
+    ///
+    /// An idle server uses no processor time: after some microseconds of looking (where there is
+    /// a second processor) and one short timer it sleeps without a limit.
+    ///
+    /// # Errors
+    /// [`Error::Removed`]; [`Error::NotOurs`] naming lane and field.
+    pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
+        let (key, roles, patience) = (self.channel.key(), *self.channel.roles(), self.patience);
+        let doorbell = &self.channel.segment().header().server_bell;
+        let lanes = &mut self.lanes;
+        let ready = wait::sleep(doorbell, roles.server_bell(), 0, patience, deadline, || {
+            for (lane, rx) in lanes.iter_mut().enumerate() {
+                if rx.ready().map_err(|d| Error::from_damage(key, lane as u32, d))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })?;
+        if !ready {
+            self.channel.check()?;
+        }
+        Ok(ready)
+    }
+
+    fn ring_for_room(&self) {
+        for (lane, rx) in self.lanes.iter().enumerate() {
+            let doorbell = &rx.words().room_bell;
+            let bell = self.channel.roles().room_bell(lane as u32);
+            wait::wake(doorbell, bell, doorbell.ring());
+        }
+    }
+
+    /// Looks at nothing that is committed after this call.
+    ///
+    /// # Errors
+    /// As [`peek`](Self::peek).
+    pub fn freeze(&mut self) -> Result<()> {
+        let key = self.channel.key();
+        for (lane, rx) in self.lanes.iter_mut().enumerate() {
+            rx.freeze().map_err(|d| Error::from_damage(key, lane as u32, d))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the producers that the channel is about to be removed, and looks at nothing that is
+    /// committed after that: see [`Producer::closing`](crate::Producer::closing). The caller
+    /// takes what is there, releases it and removes the channel.
+    ///
+    /// # Errors
+    /// As [`peek`](Self::peek).
+    pub fn close(&mut self) -> Result<()> {
+        self.channel.segment().header().closing.store(1, Ordering::Relaxed);
+        // Pairs with the fence in `Producer::closing`.
+        fence(Ordering::SeqCst);
+        self.freeze()
+    }
+
+    /// The channel.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// A handle that ends this consumer's waits, for signal handlers and other threads.
+    pub fn interrupter(&self) -> Interrupter {
+        self.channel.roles().server_bell().interrupter()
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.channel.roles().release_server(self.channel.geometry().lanes);
+    }
+}
+
+impl Record<'_> {
+    /// Payload length in bytes, at most the channel's `max_message`.
+    #[allow(clippy::len_without_is_empty)] // an empty message is a message like any other
+    pub fn len(&self) -> usize {
+        self.found.len as usize
+    }
+
+    /// A message or an End record.
+    pub fn kind(&self) -> Kind {
+        self.found.kind
+    }
+
+    /// The lane it came through.
+    pub fn lane(&self) -> u32 {
+        self.lane
+    }
+
+    /// Copies the whole payload to the start of `to`.
+    ///
+    /// # Panics
+    /// If `to` is shorter than the payload.
+    #[inline]
+    pub fn copy_to(&self, to: &mut [u8]) {
+        self.bytes.copy_out(self.found.offset, &mut to[..self.found.len as usize]);
+    }
+
+    /// The payload's first byte in the segment, [`len`](Self::len) bytes long and 8-byte aligned,
+    /// to be read in place: by `write(2)`, by a driver, by C.
+    ///
+    /// Whoever may write the segment can change it at any time until and after the release: what
+    /// is read twice may differ, so check a copy, not the original.
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        self.bytes.pointer(self.found.offset, self.found.len)
+    }
+}

@@ -1,0 +1,312 @@
+//! What can go wrong, in words that name the thing, the cause and the next step.
+
+use crate::layout::BadField;
+use crate::ring::Damage;
+use crate::sysv::{Key, SysError};
+use core::fmt;
+use nix::errno::Errno;
+
+/// Result of an operation on a channel.
+pub type Result<T> = core::result::Result<T, Error>;
+
+/// A role: what at most one process at a time may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The consumer of all lanes.
+    Server,
+    /// The producer of one lane.
+    Lane(u32),
+    /// Whoever creates, joins or removes the channel right now.
+    Creator,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Role::Server => write!(f, "the server role"),
+            Role::Lane(n) => write!(f, "lane {n}"),
+            Role::Creator => write!(f, "the creation lock"),
+        }
+    }
+}
+
+/// Which System V object an error speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object {
+    /// The shared memory segment.
+    Segment,
+    /// The semaphore set.
+    Semaphores,
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Object::Segment => "segment",
+            Object::Semaphores => "semaphore set",
+        })
+    }
+}
+
+/// What a wait was for that took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// Somebody else to create the channel.
+    Channel,
+    /// One of so many lanes to become free.
+    Lane(u32),
+    /// Room in the ring of lane number so-and-so.
+    Room(u32),
+}
+
+/// Any failure of a channel.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel has no System V IPC (`CONFIG_SYSVIPC`).
+    NoSysvIpc,
+    /// There is no channel with this key.
+    NoChannel(Key),
+    /// The channel was removed while in use.
+    Removed {
+        /// Its key.
+        key: Key,
+        /// What of it is gone.
+        object: Object,
+    },
+    /// The kernel would not make the segment or the set: a limit of the system.
+    CannotCreate {
+        /// Its key.
+        key: Key,
+        /// Its size in bytes (a set: the number of semaphores).
+        size: u32,
+        /// The call that failed.
+        source: SysError,
+    },
+    /// Somebody else holds a role.
+    Busy {
+        /// The channel's key.
+        key: Key,
+        /// The role.
+        role: Role,
+        /// Who holds it; 0: a process outside of the caller's pid namespace.
+        pid: i32,
+    },
+    /// The semaphores were removed and others still use the segment.
+    StillAttached {
+        /// The channel's key.
+        key: Key,
+        /// How many attaches others have.
+        others: u64,
+        /// Who attached or detached last.
+        last_pid: i32,
+    },
+    /// Nothing came in time.
+    TimedOut {
+        /// The channel's key.
+        key: Key,
+        /// What was waited for.
+        awaited: Awaited,
+    },
+    /// The segment or the set under this key is not a channel's, is of another layout version,
+    /// or is damaged. Nothing of it was changed.
+    NotOurs {
+        /// The key.
+        key: Key,
+        /// Which of the two.
+        object: Object,
+        /// The lane, where the field is one of a lane.
+        lane: Option<u32>,
+        /// The field that gave it away, its value and what it would have to be.
+        field: BadField,
+    },
+    /// The segment or the set under this key belongs to somebody else or is open to too many.
+    /// Nothing of it was changed.
+    NotAccepted {
+        /// The key.
+        key: Key,
+        /// Which of the two.
+        object: Object,
+        /// Its owner.
+        uid: u32,
+        /// Its creator.
+        cuid: u32,
+        /// Its mode, nine bits.
+        mode: u32,
+        /// Its size in bytes (segment) or semaphores (set), where known.
+        size: usize,
+        /// The owner is accepted, the mode is not.
+        open_to_all: bool,
+    },
+    /// A message longer than the channel takes; nothing of it was sent.
+    TooLong {
+        /// Its length, in bytes.
+        len: usize,
+        /// The longest that is taken, in bytes.
+        max: u32,
+    },
+    /// Sizes that make no channel.
+    BadGeometry(BadField),
+    /// Any other system call that failed.
+    System {
+        /// The key it was about.
+        key: Key,
+        /// Call and errno.
+        source: SysError,
+    },
+}
+
+impl Error {
+    /// A failed call on an existing object, sorted by what it means.
+    pub(crate) fn from_sys(key: Key, object: Object, source: SysError) -> Self {
+        match source.errno {
+            Errno::ENOSYS => Error::NoSysvIpc,
+            Errno::EIDRM => Error::Removed { key, object },
+            // The kernel says EINVAL for a number that was in use once and is not now.
+            Errno::EINVAL if source.call.contains("ctl") || source.call == "semop" => {
+                Error::Removed { key, object }
+            }
+            _ => Error::System { key, source },
+        }
+    }
+
+    /// A lane's word that holds what it must not.
+    pub(crate) fn from_damage(key: Key, lane: u32, damage: Damage) -> Self {
+        let field = BadField { field: damage.field, found: damage.found, expected: damage.bound };
+        Error::NotOurs { key, object: Object::Segment, lane: Some(lane), field }
+    }
+
+    /// Is it that the channel is gone?
+    pub fn is_removed(&self) -> bool {
+        matches!(self, Error::Removed { .. })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoSysvIpc => {
+                write!(f, "the kernel has no System V IPC (ENOSYS): build it with CONFIG_SYSVIPC=y")
+            }
+            Error::NoChannel(key) => write!(
+                f,
+                "no segment with key {key} (ENOENT): start shmdemo-server with this key, or see \
+                 `ipcs -m` for the keys there are"
+            ),
+            Error::Removed { key, object } => write!(
+                f,
+                "the {object} of key {key} was removed while in use (EIDRM): start again to make \
+                 a new channel"
+            ),
+            Error::CannotCreate { key, size, source } => {
+                let what = if source.call == "semget" { "semaphores" } else { "bytes" };
+                write!(f, "cannot create {what} for key {key}, {size} {what}: {source}: ")?;
+                crate::limits::explain(f, source, *size)
+            }
+            Error::Busy { key, role, pid } => write!(
+                f,
+                "{role} of key {key} is held by pid {pid} (EAGAIN): stop that process or use \
+                 another key"
+            ),
+            Error::StillAttached { key, others, last_pid } => write!(
+                f,
+                "the semaphore set of key {key} was removed and {others} other attach(es) of its \
+                 segment are still there, the last by pid {last_pid} (EBUSY): stop those programs, \
+                 then start again"
+            ),
+            Error::TimedOut { key, awaited } => match awaited {
+                Awaited::Channel => write!(
+                    f,
+                    "nobody created the segment of key {key} in time (ETIMEDOUT): start \
+                     shmdemo-server, or wait longer with --timeout"
+                ),
+                Awaited::Lane(lanes) => write!(
+                    f,
+                    "all {lanes} lane(s) of key {key} are held by other clients (ETIMEDOUT): see \
+                     `shmdemo-server status`, wait longer with --timeout, or create the channel \
+                     with more --lanes"
+                ),
+                Awaited::Room(lane) => write!(
+                    f,
+                    "lane {lane} of key {key} stayed full (ETIMEDOUT): is a server running? See \
+                     `shmdemo-server status`; wait longer with --timeout, or create the channel \
+                     with a larger --size"
+                ),
+            },
+            Error::NotOurs { key, object, lane, field } => {
+                let BadField { field, found, expected } = field;
+                write!(f, "the {object} of key {key} is not a channel of this version or is damaged (EBADMSG): ")?;
+                if let Some(lane) = lane {
+                    write!(f, "lane {lane}: ")?;
+                }
+                write!(
+                    f,
+                    "{field} is {found} (0x{found:x}), expected {expected} (0x{expected:x}); it \
+                     was left as it is: use another key, or, if nobody needs it, remove it with \
+                     `shmdemo-server remove --force` or `ipcrm`"
+                )
+            }
+            Error::NotAccepted { key, object, uid, cuid, mode, size, open_to_all } => {
+                let (units, kind) = match object {
+                    Object::Segment => ("size", 'm'),
+                    Object::Semaphores => ("semaphores", 's'),
+                };
+                write!(
+                    f,
+                    "the {object} of key {key} is not accepted (EACCES): uid {uid}, creator uid \
+                     {cuid}, mode {mode:04o}, {units} {size}; it was left as it is: "
+                )?;
+                if *open_to_all {
+                    write!(
+                        f,
+                        "everybody can write it; close it with `shmdemo-server set --mode 0600`, or \
+                         say that this is meant with --mode {mode:04o}"
+                    )
+                } else {
+                    write!(
+                        f,
+                        "if that user is meant, say so with --owner, else use another key (see \
+                         `ipcs -{kind}`)"
+                    )
+                }
+            }
+            Error::TooLong { len, max } => write!(
+                f,
+                "message of {len} bytes is longer than the {max} bytes that the channel takes \
+                 (EMSGSIZE): create it with a larger --max-message"
+            ),
+            Error::BadGeometry(BadField { field, found, expected }) => write!(
+                f,
+                "{field} {found} makes no channel (EINVAL): the nearest that does is {expected}"
+            ),
+            Error::System { key, source } => {
+                write!(f, "key {key}: {source}")?;
+                f.write_str(next_step(source))
+            }
+        }
+    }
+}
+
+fn next_step(source: &SysError) -> &'static str {
+    match source.errno {
+        Errno::EPERM | Errno::ENOMEM if source.call.contains("SHM_LOCK") => {
+            ": raise RLIMIT_MEMLOCK (`ulimit -l`, LimitMEMLOCK= in a unit) or leave --lock out"
+        }
+        Errno::EACCES | Errno::EPERM => {
+            ": run as the owner of the segment (see `ipcs -m`), or let its owner widen it with \
+             `shmdemo-server set --mode` or `--gid`"
+        }
+        Errno::ENOMEM => ": free memory, or raise the limit of this process (ulimit -l, -v)",
+        Errno::EINVAL => ": see the address (--address, a multiple of SHMLBA unless --round)",
+        _ => "",
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::CannotCreate { source, .. } | Error::System { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

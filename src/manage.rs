@@ -1,0 +1,124 @@
+//! Mending: changing owner, group or mode, and removing, without taking part.
+
+use crate::channel::{self, Channel, Options};
+use crate::error::{Error, Object, Result};
+use crate::memory::Segment;
+use crate::roles::Roles;
+use crate::sysv::shm::{self, AttachOptions, ShmId};
+use crate::sysv::{sem, Key, PermChange};
+use nix::errno::Errno;
+
+/// What is there under a key.
+struct Found {
+    segment: Option<ShmId>,
+    roles: Option<Roles>,
+}
+
+/// Finds what stands under the key and checks whose it is; not its mode, which may be what is to
+/// be mended.
+fn find(options: &Options) -> Result<Found> {
+    let key = options.key;
+    let segment = channel::find_segment(key)?;
+    if let Some(id) = segment {
+        let stat = channel::stat(key, id)?;
+        options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
+    }
+    let roles = Roles::find(key)?;
+    if let Some(roles) = &roles {
+        channel::accept_set(roles, options, false)?;
+    }
+    if segment.is_none() && roles.is_none() {
+        return Err(Error::NoChannel(key));
+    }
+    Ok(Found { segment, roles })
+}
+
+/// Is the segment a channel's, or, if that is meant, one of the C demo's kind? Looked at through a
+/// read-only attach.
+fn check(key: Key, id: ShmId, shared_use: bool) -> Result<()> {
+    if shared_use {
+        return crate::shared_use::check_size(key, channel::stat(key, id)?.bytes);
+    }
+    let look = AttachOptions { read_only: true, ..Default::default() };
+    let attach = channel::attach(key, id, &look)?;
+    let bytes = attach.bytes();
+    let segment = Segment::new(attach).ok_or_else(|| channel::too_small(key, bytes))?;
+    channel::check_header(key, segment.header(), bytes).map(drop)
+}
+
+/// Changes owner, group or mode of segment and semaphore set (IPC_SET). `shared_use`: the segment
+/// is to be one of the C demo's kind.
+///
+/// # Errors
+/// [`Error::NoChannel`]; [`Error::NotAccepted`] where it is somebody else's; [`Error::NotOurs`]
+/// where it is no channel; [`Error::System`] with EPERM for anybody but owner, creator and root.
+pub fn set(options: &Options, change: &PermChange, shared_use: bool) -> Result<()> {
+    let key = options.key;
+    let found = find(options)?;
+    let id = found.segment.ok_or(Error::NoChannel(key))?;
+    check(key, id, shared_use)?;
+    // The set first: with a new owner the segment may be out of reach after.
+    if let Some(roles) = found.roles {
+        sem::set(roles.id(), change).map_err(|e| Error::from_sys(key, Object::Semaphores, e))?;
+    }
+    shm::set(id, change).map_err(|e| Error::from_sys(key, Object::Segment, e))
+}
+
+/// Removes segment and semaphore set (IPC_RMID). `shared_use`: as in [`set`].
+///
+/// # Errors
+/// [`Error::Busy`] with role and pid while somebody holds a role, unless `force`;
+/// [`Error::NotOurs`] where it is no channel or damaged, unless `force`; [`Error::NoChannel`];
+/// [`Error::NotAccepted`]; [`Error::System`] with EPERM.
+pub fn remove(options: &Options, force: bool, shared_use: bool) -> Result<()> {
+    let key = options.key;
+    let found = match find(options) {
+        // A foreign set beside a segment of ours is left alone.
+        Err(Error::NotOurs { object: Object::Semaphores, .. }) if force => {
+            Found { segment: channel::find_segment(key)?, roles: None }
+        }
+        other => other?,
+    };
+    if let (Some(id), false) = (found.segment, force) {
+        check(key, id, shared_use)?;
+    }
+    if let (Some(roles), false) = (&found.roles, force) {
+        if let Some((role, pid)) = roles.in_use()? {
+            return Err(Error::Busy { key, role, pid });
+        }
+    }
+    remove_both(key, found.segment, found.roles.as_ref())
+}
+
+impl Channel {
+    /// Removes segment and semaphores. Who still uses them finds out at the next wait or batch.
+    ///
+    /// # Errors
+    /// [`Error::System`] with EPERM for anybody but owner, creator and root.
+    pub fn remove(&self) -> Result<()> {
+        remove_both(self.key(), Some(self.id()), Some(self.roles()))
+    }
+}
+
+pub(crate) fn remove_both(key: Key, segment: Option<ShmId>, roles: Option<&Roles>) -> Result<()> {
+    // Under the lock, so that nobody joins what is being removed; but not for ever: the holder of
+    // the lock may be stopped.
+    let lock_wait = core::time::Duration::from_secs(1);
+    let locked = roles.filter(|roles| roles.lock(crate::Deadline::after(lock_wait)).is_ok());
+    let gone = |object, result: crate::sysv::Result<()>| match result {
+        Err(e) if matches!(e.errno, Errno::EIDRM | Errno::EINVAL) => Ok(()),
+        other => other.map_err(|e| Error::from_sys(key, object, e)),
+    };
+    let mut result = Ok(());
+    if let Some(id) = segment {
+        result = gone(Object::Segment, shm::remove(id));
+    }
+    // Without the segment the set is of no use; with it (EPERM) it is still needed.
+    if let (Ok(()), Some(roles)) = (&result, roles) {
+        result = gone(Object::Semaphores, sem::remove(roles.id()));
+    }
+    if let (Err(_), Some(roles)) = (&result, locked) {
+        roles.unlock();
+    }
+    result
+}

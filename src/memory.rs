@@ -1,0 +1,174 @@
+//! The segment's memory behind safe doors: words as atomics, ring bytes by checked offset.
+//!
+//! This is the one place that turns an address of the segment into something Rust can use. A
+//! peer may write any byte at any time, so ring bytes are never lent out as slices to safe code:
+//! they are copied, each once.
+#![allow(unsafe_code)]
+
+use crate::layout::{Geometry, Header, LaneWords, HEADER_BYTES, LANE_WORDS_BYTES};
+use crate::sysv::shm::Attach;
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+/// The words of one lane. Valid while the [`Segment`] it came from lives.
+pub(crate) struct Words(NonNull<LaneWords>);
+
+// SAFETY: what it points to are atomics in memory of the process, see `Attach`.
+unsafe impl Send for Words {}
+
+impl Deref for Words {
+    type Target = LaneWords;
+
+    fn deref(&self) -> &LaneWords {
+        // SAFETY: `Segment::lane` made it from an aligned address inside the segment, and its
+        // user (`Producer`, `Consumer`) owns the segment and drops it last. LaneWords is made of
+        // atomics alone, valid for any bits and for writes by others.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// The bytes of one ring. Valid while the [`Segment`] it came from lives.
+pub(crate) struct Bytes {
+    base: NonNull<u8>,
+    len: u32,
+}
+
+// SAFETY: as for `Words`.
+unsafe impl Send for Bytes {}
+
+impl Bytes {
+    /// Size of the ring.
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The address of `len` bytes from `offset`.
+    ///
+    /// # Panics
+    /// If they are not all inside the ring: the callers have checked that, this is the wall.
+    #[inline]
+    fn at(&self, offset: u32, len: u32) -> *mut u8 {
+        assert!(offset <= self.len && len <= self.len - offset);
+        // SAFETY: offset <= len, so the result is inside the ring or one past its end.
+        unsafe { self.base.as_ptr().add(offset as usize) }
+    }
+
+    /// Reads the two words of a record's header, each once.
+    #[inline]
+    pub fn load_pair(&self, offset: u32) -> (u32, u32) {
+        let at = self.at(offset & !7, 8).cast::<u32>();
+        // SAFETY: `at` is 8-byte aligned (the ring is 64-byte aligned, the offset masked) and 8
+        // bytes are inside the ring. Volatile: a peer may change them, so each is read once.
+        unsafe { (at.read_volatile(), at.add(1).read_volatile()) }
+    }
+
+    /// Writes the two words of a record's header.
+    #[inline]
+    pub fn store_pair(&self, offset: u32, first: u32, second: u32) {
+        let at = self.at(offset & !7, 8).cast::<u32>();
+        // SAFETY: as in `load_pair`; only this lane's producer writes here, before it publishes.
+        unsafe {
+            at.write_volatile(first);
+            at.add(1).write_volatile(second);
+        }
+    }
+
+    /// Copies `from` into the ring.
+    #[inline]
+    pub fn copy_in(&self, offset: u32, from: &[u8]) {
+        // A longer slice than 4 GiB can't be inside the ring: `at` refuses it.
+        let len = u32::try_from(from.len()).unwrap_or(u32::MAX);
+        let at = self.at(offset, len);
+        // SAFETY: `len` bytes at `at` are inside the ring; `from` is private memory of this
+        // process, which can't overlap the segment.
+        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), at, from.len()) };
+    }
+
+    /// Copies out of the ring.
+    #[inline]
+    pub fn copy_out(&self, offset: u32, to: &mut [u8]) {
+        let len = u32::try_from(to.len()).unwrap_or(u32::MAX);
+        let at = self.at(offset, len);
+        // SAFETY: as in `copy_in`, the other way. A peer that writes here at the same time
+        // changes which bytes come out, nothing else: they are not interpreted.
+        unsafe { core::ptr::copy_nonoverlapping(at, to.as_mut_ptr(), to.len()) };
+    }
+
+    /// The address of `len` bytes from `offset`, for zero-copy use under the caller's own proof.
+    pub fn pointer(&self, offset: u32, len: u32) -> NonNull<u8> {
+        // SAFETY: `at` returns an address inside the segment, which is never null.
+        unsafe { NonNull::new_unchecked(self.at(offset, len)) }
+    }
+}
+
+/// An attached segment that is large enough for its geometry.
+pub(crate) struct Segment {
+    attach: Attach,
+}
+
+impl Segment {
+    /// Takes an attach over; `None` where it is smaller than a header.
+    pub fn new(attach: Attach) -> Option<Self> {
+        (attach.bytes() >= HEADER_BYTES as usize).then_some(Self { attach })
+    }
+
+    /// The attach.
+    pub fn attach(&self) -> &Attach {
+        &self.attach
+    }
+
+    /// The header's words.
+    pub fn header(&self) -> &Header {
+        // SAFETY: shmat gives page-aligned memory of `bytes()` bytes, at least a header (checked
+        // in `new`); Header is made of atomics alone, valid for any bits. A read-only attach is
+        // read only: the code that stores is never reached with one (see `status.rs`).
+        unsafe { self.attach.base().cast::<Header>().as_ref() }
+    }
+
+    /// Lane `number`'s words and ring.
+    ///
+    /// # Panics
+    /// If the segment is too small for it, or there is no such lane: `Geometry::from_header` has
+    /// checked the geometry against the segment's true size.
+    pub fn lane(&self, geometry: &Geometry, number: u32) -> (Words, Bytes) {
+        assert!(number < geometry.lanes);
+        assert!(geometry.segment_bytes() as usize <= self.attach.bytes());
+        let offset = (HEADER_BYTES + number * geometry.lane_bytes()) as usize;
+        // SAFETY: number < lanes, so the lane ends at or before segment_bytes, which the attach
+        // holds (both asserted above).
+        let words = unsafe { self.attach.base().add(offset) };
+        // SAFETY: the ring follows the words inside the same lane.
+        let ring = unsafe { words.add(LANE_WORDS_BYTES as usize) };
+        (Words(words.cast()), Bytes { base: ring, len: geometry.ring_bytes })
+    }
+}
+
+/// One lane in private memory, for tests.
+#[cfg(test)]
+pub(crate) struct Lane {
+    memory: Vec<core::mem::MaybeUninit<LaneWords>>,
+    ring: u32,
+}
+
+#[cfg(test)]
+impl Lane {
+    /// A lane with a ring of `ring` bytes, a multiple of [`LANE_WORDS_BYTES`] rounded up.
+    pub fn alone(ring: u32) -> Self {
+        let count = 1 + ring.div_ceil(LANE_WORDS_BYTES) as usize;
+        // All zero is what the kernel gives.
+        let memory = (0..count).map(|_| core::mem::MaybeUninit::zeroed()).collect();
+        Self { memory, ring }
+    }
+
+    pub fn words(&self) -> Words {
+        // Never written through this reference: the words are atomics.
+        Words(NonNull::from(&self.memory[0]).cast())
+    }
+
+    pub fn bytes(&self) -> Bytes {
+        let base = self.memory.as_ptr().cast_mut().cast::<u8>();
+        // SAFETY: `alone` allocated the words and at least `ring` bytes behind them.
+        let base = unsafe { base.add(LANE_WORDS_BYTES as usize) };
+        Bytes { base: NonNull::new(base).unwrap(), len: self.ring }
+    }
+}

@@ -1,0 +1,276 @@
+//! The sending side: one lane, reserved, written and committed by this process alone.
+
+use crate::channel::Channel;
+use crate::error::{Awaited, Error, Result};
+use crate::memory::Bytes;
+use crate::ring::{Kind, Reserved, Tx};
+use crate::roles::Interrupter;
+use crate::sync::{fence, Ordering};
+use crate::wait::{self, Deadline, Patience};
+use core::ptr::NonNull;
+
+/// The producer of one lane. Dropping it gives the lane back.
+pub struct Producer {
+    tx: Tx,
+    lane: u32,
+    patience: Patience,
+    /// Last: `tx` points into its segment.
+    channel: Channel,
+}
+
+/// Room for one message, reserved in the ring. Dropping it without a commit sends nothing.
+pub struct Slot<'a> {
+    producer: &'a mut Producer,
+    reserved: Reserved,
+}
+
+impl Channel {
+    /// Claims a free lane, waiting for one until `deadline`.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] while other clients hold all lanes; [`Error::Removed`];
+    /// [`Error::NotOurs`] where the lane's words are damaged.
+    pub fn into_producer(self, deadline: Deadline) -> Result<Producer> {
+        let geometry = self.geometry();
+        let lane = self.roles().claim_lane(geometry.lanes, deadline)?;
+        let (words, bytes) = self.segment().lane(&geometry, lane);
+        let tx = match Tx::new(words, bytes, geometry.max_message) {
+            Ok(tx) => tx,
+            Err(damage) => {
+                self.roles().release_lane(lane);
+                return Err(Error::from_damage(self.key(), lane, damage));
+            }
+        };
+        let patience = Patience::for_this_process();
+        let producer = Producer { tx, lane, patience, channel: self };
+        // What a predecessor committed and was killed before ringing for.
+        producer.ring();
+        Ok(producer)
+    }
+}
+
+impl Producer {
+    /// Reserves room for a message of at most `len` bytes; `None`: the ring is full now.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`]; [`Error::NotOurs`] where the lane's words are damaged.
+    #[inline]
+    pub fn try_reserve(&mut self, len: usize) -> Result<Option<Slot<'_>>> {
+        let len = self.checked(len)?;
+        let reserved = self.tx.reserve(len).map_err(|d| self.damage(d))?;
+        Ok(reserved.map(|reserved| Slot { producer: self, reserved }))
+    }
+
+    /// Reserves room for a message of at most `len` bytes, waiting for it until `deadline` or an
+    /// [`Interrupter::wake`]; `None`: there is no room, the wait was ended.
+    ///
+    /// # Errors
+    /// As [`try_reserve`](Self::try_reserve), and [`Error::Removed`].
+    pub fn reserve(&mut self, len: usize, deadline: Deadline) -> Result<Option<Slot<'_>>> {
+        let checked = self.checked(len)?;
+        let mut reserved = self.tx.reserve(checked).map_err(|d| self.damage(d))?;
+        if reserved.is_none() {
+            // The consumer may sleep with messages it was not rung for yet.
+            self.ring();
+            reserved = self.wait_for_room(checked, deadline)?;
+        }
+        Ok(reserved.map(|reserved| Slot { producer: self, reserved }))
+    }
+
+    fn checked(&self, len: usize) -> Result<u32> {
+        let max = self.tx.max_message();
+        match u32::try_from(len) {
+            Ok(len) if len <= max => Ok(len),
+            _ => Err(Error::TooLong { len, max }),
+        }
+    }
+
+    fn damage(&self, damage: crate::ring::Damage) -> Error {
+        Error::from_damage(self.channel.key(), self.lane, damage)
+    }
+
+    #[cold]
+    fn wait_for_room(&mut self, len: u32, deadline: Deadline) -> Result<Option<Reserved>> {
+        let key = self.channel.key();
+        let (lane, patience) = (self.lane, self.patience);
+        let bell = self.channel.roles().room_bell(lane);
+        let ring = self.tx.bytes().len();
+        // Room for this message and its pad, and half the ring: woken rarely, with much to do.
+        let need = (2 * crate::layout::record_bytes(len)).max(ring / 2);
+        let (words, _) = self.channel.segment().lane(&self.channel.geometry(), lane);
+        let tx = &mut self.tx;
+        let mut reserved = None;
+        wait::sleep(&words.room_bell, bell, need, patience, deadline, || {
+            reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
+            Ok(reserved.is_some())
+        })?;
+        if reserved.is_none() {
+            self.channel.check()?;
+        }
+        Ok(reserved)
+    }
+
+    /// Sends `message`, waiting for room until `deadline`, and rings for the server.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve), and [`Error::TimedOut`] where there is no room in time.
+    pub fn send(&mut self, message: &[u8], deadline: Deadline) -> Result<()> {
+        loop {
+            if let Some(mut slot) = self.reserve(message.len(), deadline)? {
+                slot.write(0, message);
+                slot.commit(message.len());
+                return Ok(());
+            }
+            if deadline.passed() {
+                let awaited = Awaited::Room(self.lane);
+                return Err(Error::TimedOut { key: self.channel.key(), awaited });
+            }
+        }
+    }
+
+    /// Rings for the server if it sleeps: once after a batch of
+    /// [`commit_quietly`](Slot::commit_quietly).
+    #[inline]
+    pub fn ring(&self) {
+        let doorbell = &self.channel.segment().header().server_bell;
+        if let Some(depth) = doorbell.ring() {
+            wait::wake(doorbell, self.channel.roles().server_bell(), Some(depth));
+        }
+    }
+
+    /// Counts a message that was longer than the channel takes, for `status`.
+    pub fn count_too_long(&self) {
+        let counter = &self.tx.words().producer.too_long;
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Counts a message that was given up because there was no room in time, for `status`.
+    pub fn count_refused(&self) {
+        let counter = &self.tx.words().producer.refused;
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// How many of the lane's messages the server has not released yet.
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`] where the lane's words are damaged.
+    pub fn unreleased(&self) -> Result<u32> {
+        let ring = self.tx.bytes().len();
+        let counters = crate::ring::counters(self.tx.words(), ring).map_err(|d| self.damage(d))?;
+        Ok(self.tx.sent().wrapping_sub(counters.received))
+    }
+
+    /// Is the server about to remove the channel, so that what was just committed may be lost?
+    ///
+    /// The server says so, fences, prints what is committed, then removes; a producer commits,
+    /// fences, then asks here. So a message is either seen by the server or its sender is told.
+    pub fn closing(&self) -> bool {
+        // Pairs with the fence in `Consumer::close`.
+        fence(Ordering::SeqCst);
+        self.channel.segment().header().closing.load(Ordering::Relaxed) != 0
+    }
+
+    /// Is everything this lane holds released by the server?
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`] where the lane's words are damaged.
+    pub fn drained(&mut self) -> Result<bool> {
+        self.tx.drained().map_err(|d| Error::from_damage(self.channel.key(), self.lane, d))
+    }
+
+    /// Does somebody hold the server role now?
+    ///
+    /// # Errors
+    /// [`Error::Removed`].
+    pub fn server_present(&self) -> Result<bool> {
+        self.channel.roles().server().map(|pid| pid.is_some())
+    }
+
+    /// Number of the lane.
+    pub fn lane(&self) -> u32 {
+        self.lane
+    }
+
+    /// Longest message, in bytes.
+    pub fn max_message(&self) -> u32 {
+        self.tx.max_message()
+    }
+
+    /// The channel.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// A handle that ends this producer's waits, for signal handlers and other threads.
+    pub fn interrupter(&self) -> Interrupter {
+        self.channel.roles().room_bell(self.lane).interrupter()
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.channel.roles().release_lane(self.lane);
+    }
+}
+
+impl Slot<'_> {
+    /// How many bytes were reserved.
+    #[allow(clippy::len_without_is_empty)] // a slot of 0 bytes is a message like any other
+    pub fn len(&self) -> usize {
+        self.reserved.len as usize
+    }
+
+    /// Copies `bytes` to `offset` in the message.
+    ///
+    /// # Panics
+    /// If they do not fit into what was reserved.
+    #[inline]
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset.checked_add(bytes.len());
+        assert!(end.is_some_and(|end| end <= self.len()), "beyond the reserved {}", self.len());
+        self.ring_bytes().copy_in(self.reserved.offset + offset as u32, bytes);
+    }
+
+    /// The message's first byte in the segment, [`len`](Self::len) bytes long and 8-byte aligned,
+    /// to be filled in place: by a driver, by `read(2)`, by C.
+    ///
+    /// Until the commit nobody else is meant to write there, but whoever may write the segment
+    /// can: do not read back what was written and rely on it.
+    pub fn as_ptr(&mut self) -> NonNull<u8> {
+        self.ring_bytes().pointer(self.reserved.offset, self.reserved.len)
+    }
+
+    fn ring_bytes(&self) -> &Bytes {
+        self.producer.tx.bytes()
+    }
+
+    /// Sends the first `len` bytes as one message and rings for the server if it sleeps.
+    #[inline]
+    pub fn commit(self, len: usize) {
+        let producer = self.finish(len, Kind::Data);
+        producer.ring();
+    }
+
+    /// Sends the first `len` bytes as one message without ringing: [`Producer::ring`] has to
+    /// follow, once for any number of messages. Until then a server that sleeps goes on sleeping
+    /// (a server awake sees the message; the end of this process rings too).
+    #[inline]
+    pub fn commit_quietly(self, len: usize) {
+        self.finish(len, Kind::Data);
+    }
+
+    /// Sends the first `len` bytes as the End record, which asks the server to end, and rings.
+    pub fn commit_end(self, len: usize) {
+        let producer = self.finish(len, Kind::End);
+        producer.ring();
+    }
+}
+
+impl<'a> Slot<'a> {
+    #[inline]
+    fn finish(self, len: usize, kind: Kind) -> &'a mut Producer {
+        assert!(len <= self.len(), "beyond the reserved {}", self.len());
+        self.producer.tx.commit(self.reserved, len as u32, kind);
+        self.producer
+    }
+}

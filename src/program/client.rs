@@ -1,0 +1,335 @@
+//! `shmdemo-client`: each line of stdin becomes one message.
+
+use super::args::{ClientArgs, GeometryArgs, Protocol};
+use super::{exit, signals, stdio, Failure};
+use crate::layout::MAX_MESSAGE;
+use crate::shared_use::{End, SharedUseSegment, MAX_TEXT};
+use crate::{Channel, Deadline, Error, Producer};
+use anyhow::{Context, Result};
+
+/// What is read from stdin at once, if the longest message is not longer.
+const CHUNK: usize = 32 << 10;
+
+/// The buffer: the longest message, its separator, and some of the next one.
+const BUFFER: usize = MAX_MESSAGE as usize + (4 << 10);
+
+/// A line without its end is followed up to here to tell its length; then it is just "more".
+const LONGEST_COUNTED: usize = 16 << 20;
+
+/// What C programs of the demo show a person.
+const PROMPT: &str = "Enter some text: ";
+
+/// Where lines go.
+trait Sink {
+    /// Longest line that can go.
+    fn longest(&self) -> usize;
+    /// Sends one line. `Ok(false)`: a signal asked to stop before it was sent.
+    fn send(&mut self, line: &[u8]) -> crate::Result<bool>;
+    /// Sends the end word.
+    fn send_end(&mut self, word: &[u8]) -> crate::Result<bool>;
+    /// A batch begins: is the other side still there?
+    fn begin(&mut self) -> crate::Result<()>;
+    /// A batch is done: the other side may be asleep.
+    fn ring(&self);
+    /// All is sent: fails if the channel went away before the server had it all.
+    fn finish(&mut self) -> crate::Result<()>;
+    /// How many of the lines sent did the server not take yet?
+    fn untaken(&self) -> u64;
+    /// A line was too long.
+    fn count_too_long(&self);
+}
+
+/// Runs the client.
+pub fn send(args: &ClientArgs) -> Result<u8> {
+    signals::install().context("sigaction")?;
+    let deadline = || args.timeout.map_or(Deadline::Never, Deadline::after);
+    match args.common.protocol {
+        Protocol::Ring => {
+            let channel = Channel::open(&args.common.options, deadline())?;
+            super::log_opened(&channel, &GeometryArgs::default());
+            let producer = channel.into_producer(deadline())?;
+            signals::interrupts(producer.interrupter());
+            let (key, lane) = (producer.channel().key(), producer.lane());
+            log::info!("claimed lane {lane} of key {key}");
+            let mut sink = RingSink { producer, deadline: &deadline };
+            let code = lines(args, &mut sink)?;
+            drop(sink);
+            log::info!("gave lane {lane} back, detached the segment of key {key}");
+            Ok(code)
+        }
+        Protocol::SharedUse => {
+            let options = &args.common.options;
+            let segment = SharedUseSegment::open(options, End::Client, deadline())?;
+            log_shared_use(&segment, args.common.options.key);
+            let code = lines(args, &mut SharedUseSink { segment, deadline: &deadline })?;
+            log::info!("detached the segment of key {}", args.common.options.key);
+            Ok(code)
+        }
+    }
+}
+
+pub(super) fn log_shared_use(segment: &SharedUseSegment, key: crate::sysv::Key) {
+    let id = segment.id().raw();
+    log::info!("attached segment id {id} of key {key} at address {:#x}", segment.address());
+    if segment.open_to_all {
+        log::warn!("everybody can write the segment of key {key}, as the C demo makes it");
+    }
+}
+
+/// Reads stdin and sends its lines.
+fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
+    let separator = args.common.separator;
+    let size = (sink.longest() + 1).clamp(CHUNK, BUFFER);
+    let mut buffer: heapless::Vec<u8, BUFFER> = heapless::Vec::new();
+    // At most BUFFER, so it fits.
+    let _ = buffer.resize_default(size);
+    let terminal = stdio::stdin_is_terminal();
+    // Bytes in the buffer; the line's number; bytes of a line that is too long, gone already.
+    let (mut filled, mut number, mut skipped) = (0, 0_u64, 0);
+    loop {
+        if terminal {
+            stdio::print(PROMPT)?;
+        }
+        let ended = match stdio::read(&mut buffer[filled..])? {
+            stdio::Input::Bytes(n) => {
+                filled += n;
+                false
+            }
+            stdio::Input::End => true,
+            stdio::Input::Stopped(signal) => return Ok(stopped(signal, number)),
+        };
+        sink.begin().map_err(|e| not_sent(e, sink, number, number + 1))?;
+        let mut start = 0;
+        while start < filled {
+            let rest = &buffer[start..filled];
+            let (line, next) = match memchr::memchr(separator, rest) {
+                Some(at) => (&rest[..at], start + at + 1),
+                // The last line needs no end.
+                None if ended => (rest, filled),
+                None => break,
+            };
+            number += 1;
+            if skipped > 0 || line.len() > sink.longest() {
+                return Err(too_long(sink, number, skipped + line.len(), false));
+            }
+            let is_end = !args.end_word.is_empty() && line == args.end_word;
+            let sent = if is_end { sink.send_end(line) } else { sink.send(line) };
+            match sent {
+                Ok(true) if is_end => {
+                    sink.finish().map_err(|e| not_sent(e, sink, number, number))?;
+                    log::info!("sent the end word after {} lines", number - 1);
+                    return Ok(exit::OK);
+                }
+                Ok(true) => {}
+                Ok(false) => {
+                    sink.ring();
+                    let signal = signals::stop().unwrap_or(0);
+                    return Ok(stopped(signal, number - 1));
+                }
+                Err(e) => {
+                    sink.ring();
+                    return Err(not_sent(e, sink, number - 1, number));
+                }
+            }
+            start = next;
+        }
+        sink.ring();
+        if ended {
+            // The end of a line whose first part is gone already.
+            if skipped > 0 {
+                return Err(too_long(sink, number + 1, skipped, false));
+            }
+            sink.finish().map_err(|e| not_sent(e, sink, number, number))?;
+            if terminal {
+                stdio::print("\n")?;
+            }
+            log::info!("end of input after {number} lines");
+            return Ok(exit::OK);
+        }
+        buffer.copy_within(start..filled, 0);
+        filled -= start;
+        if filled > sink.longest() {
+            // Longer than any message: only its length is still of interest.
+            skipped += filled;
+            filled = 0;
+            if skipped > LONGEST_COUNTED {
+                return Err(too_long(sink, number + 1, skipped, true));
+            }
+        }
+        if let Some(signal) = signals::stop() {
+            return Ok(stopped(signal, number));
+        }
+    }
+}
+
+fn stopped(signal: i32, number: u64) -> u8 {
+    log::info!("stopped by {} after line {number}", signals::name(signal));
+    exit::SIGNAL + signal as u8
+}
+
+fn too_long(sink: &dyn Sink, number: u64, length: usize, more: bool) -> anyhow::Error {
+    sink.count_too_long();
+    sink.ring();
+    let (more, longest) = (if more { "more than " } else { "" }, sink.longest());
+    Failure::error(
+        exit::TOO_LONG,
+        format!(
+            "line {number} was not sent: it has {more}{length} bytes and a message at most \
+             {longest} (EMSGSIZE); the lines before it were sent: split the line, or create the \
+             channel with a larger --max-message"
+        ),
+    )
+}
+
+/// Names the first line that did not go, or may not have gone, through. `sent`: the lines before
+/// it that went into the ring; `first`: the one that did not.
+fn not_sent(error: Error, sink: &dyn Sink, sent: u64, first: u64) -> anyhow::Error {
+    let removed = error.is_removed();
+    let untaken = if removed { sink.untaken().min(sent) } else { 0 };
+    let error = anyhow::Error::from(error);
+    if untaken > 0 {
+        let from = sent - untaken + 1;
+        error.context(format!("lines {from} to {sent} were sent and may not have been printed"))
+    } else if first > sent {
+        error.context(format!("line {first} was not sent"))
+    } else {
+        error.context(format!("after line {sent}"))
+    }
+}
+
+/// The ring: a lane of its own.
+struct RingSink<'a> {
+    producer: Producer,
+    deadline: &'a dyn Fn() -> Deadline,
+}
+
+impl RingSink<'_> {
+    fn push(&mut self, line: &[u8], end: bool) -> crate::Result<bool> {
+        // Mostly there is room; only a wait needs to know until when.
+        let mut deadline = Deadline::Now;
+        loop {
+            if let Some(mut slot) = self.producer.reserve(line.len(), deadline)? {
+                slot.write(0, line);
+                if end {
+                    slot.commit_end(line.len());
+                } else {
+                    slot.commit_quietly(line.len());
+                }
+                return Ok(true);
+            }
+            if signals::stop().is_some() {
+                return Ok(false);
+            }
+            if deadline == Deadline::Now {
+                deadline = (self.deadline)();
+            }
+            if deadline.passed() {
+                self.producer.count_refused();
+                let (key, lane) = (self.producer.channel().key(), self.producer.lane());
+                return Err(Error::TimedOut { key, awaited: crate::Awaited::Room(lane) });
+            }
+        }
+    }
+}
+
+impl Sink for RingSink<'_> {
+    fn longest(&self) -> usize {
+        self.producer.max_message() as usize
+    }
+
+    fn send(&mut self, line: &[u8]) -> crate::Result<bool> {
+        self.push(line, false)
+    }
+
+    fn send_end(&mut self, word: &[u8]) -> crate::Result<bool> {
+        self.push(word, true)
+    }
+
+    fn begin(&mut self) -> crate::Result<()> {
+        self.producer.channel().check()
+    }
+
+    fn ring(&self) {
+        self.producer.ring();
+    }
+
+    fn finish(&mut self) -> crate::Result<()> {
+        // `closing` is asked after the last commit: a server that has not said it yet will see
+        // that commit.
+        while self.producer.closing() {
+            match self.producer.channel().check() {
+                Err(e) if e.is_removed() => {
+                    return if self.producer.drained()? { Ok(()) } else { Err(e) };
+                }
+                other => other?,
+            }
+            if self.producer.drained()? || !self.producer.server_present()? {
+                break;
+            }
+            if signals::stop().is_some() {
+                break;
+            }
+            std::thread::sleep(core::time::Duration::from_millis(1));
+        }
+        match self.producer.channel().check() {
+            Err(e) if e.is_removed() && !self.producer.drained()? => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn untaken(&self) -> u64 {
+        self.producer.unreleased().map_or(0, u64::from)
+    }
+
+    fn count_too_long(&self) {
+        self.producer.count_too_long();
+    }
+}
+
+/// The C demo's buffer: one line at a time.
+struct SharedUseSink<'a> {
+    segment: SharedUseSegment,
+    deadline: &'a dyn Fn() -> Deadline,
+}
+
+impl Sink for SharedUseSink<'_> {
+    fn longest(&self) -> usize {
+        MAX_TEXT
+    }
+
+    fn send(&mut self, line: &[u8]) -> crate::Result<bool> {
+        let deadline = (self.deadline)();
+        while !self.segment.wait(false, deadline)? {
+            if signals::stop().is_some() {
+                return Ok(false);
+            }
+            if deadline.passed() {
+                let awaited = crate::Awaited::Room(0);
+                return Err(Error::TimedOut { key: self.segment.key(), awaited });
+            }
+        }
+        self.segment.check()?;
+        self.segment.write(line)?;
+        Ok(true)
+    }
+
+    fn send_end(&mut self, word: &[u8]) -> crate::Result<bool> {
+        self.send(word)
+    }
+
+    fn begin(&mut self) -> crate::Result<()> {
+        self.segment.check()
+    }
+
+    fn ring(&self) {}
+
+    fn finish(&mut self) -> crate::Result<()> {
+        Ok(())
+    }
+
+    fn untaken(&self) -> u64 {
+        0
+    }
+
+    fn count_too_long(&self) {}
+}

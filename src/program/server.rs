@@ -1,0 +1,139 @@
+//! `shmdemo-server`: prints each message.
+
+use super::args::{Protocol, Serve, MAX_PREFIX};
+use super::{exit, server_demo, signals, stdio};
+use crate::layout::MAX_MESSAGE;
+use crate::{Channel, Consumer, Deadline, Kind};
+use anyhow::{Context, Result};
+
+/// Output is written when so much of it is there, or when there is nothing more to print.
+const BATCH: usize = 32 << 10;
+
+/// The buffer: a batch, and behind it one longest line.
+const BUFFER: usize = BATCH + MAX_MESSAGE as usize + MAX_PREFIX + 1;
+
+/// Why the server is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// A client sent the end word.
+    EndWord,
+    /// A signal came.
+    Signal(i32),
+}
+
+/// Runs the server.
+pub fn serve(args: &Serve) -> Result<u8> {
+    stdio::check_stdout()?;
+    signals::install().context("sigaction")?;
+    if args.common.protocol == Protocol::SharedUse {
+        return server_demo::serve(args);
+    }
+    let channel = Channel::open(&args.common.options, Deadline::Never)?;
+    super::log_opened(&channel, &args.geometry);
+    let consumer = channel.into_consumer()?;
+    signals::interrupts(consumer.interrupter());
+    let key = consumer.channel().key();
+    log::info!("claimed the server role of key {key}");
+    let mut printer = Printer { args, consumer, out: heapless::Vec::new() };
+    let done = match printer.run() {
+        Err(e) if is_removed(&e) => {
+            // What is still in the segment is printed; nobody else can get at it any more.
+            printer.consumer.freeze()?;
+            printer.drain(false)?;
+            return Err(e);
+        }
+        other => other?,
+    };
+    match done {
+        Done::EndWord => log::info!("a client sent the end word"),
+        Done::Signal(number) => log::info!("stopped by {}", signals::name(number)),
+    }
+    if args.persist {
+        drop(printer);
+        log::info!("gave the server role back, detached; the segment of key {key} stays");
+        return Ok(exit::OK);
+    }
+    printer.consumer.close()?;
+    printer.drain(false)?;
+    printer.consumer.channel().remove()?;
+    drop(printer);
+    log::info!("detached and removed segment and semaphores of key {key}");
+    Ok(exit::OK)
+}
+
+fn is_removed(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<crate::Error>().is_some_and(crate::Error::is_removed)
+}
+
+struct Printer<'a> {
+    args: &'a Serve,
+    consumer: Consumer,
+    out: heapless::Vec<u8, BUFFER>,
+}
+
+impl Printer<'_> {
+    fn run(&mut self) -> Result<Done> {
+        loop {
+            if let Some(done) = self.drain(true)? {
+                return Ok(done);
+            }
+            if let Some(number) = signals::stop() {
+                return Ok(Done::Signal(number));
+            }
+            self.consumer.wait(Deadline::Never)?;
+        }
+    }
+
+    /// Prints and releases all that is there. If it may `stop`, it does so at the end word
+    /// (unless it is to persist) and at a signal, with what it has printed until then.
+    fn drain(&mut self, stop: bool) -> Result<Option<Done>> {
+        let separator = self.args.common.separator;
+        let longest =
+            self.consumer.channel().geometry().max_message as usize + self.args.prefix.len() + 1;
+        let mut done = None;
+        loop {
+            while self.out.len() < BATCH && self.out.capacity() - self.out.len() >= longest {
+                let Some(record) = self.consumer.peek()? else { break };
+                if record.kind() == Kind::End {
+                    if stop && !self.args.persist {
+                        done = Some(Done::EndWord);
+                    }
+                    // By itself: it takes part in no line.
+                    break;
+                }
+                // These fit: `longest` bytes are free.
+                let _ = self.out.extend_from_slice(&self.args.prefix);
+                let begin = self.out.len();
+                let _ = self.out.resize_default(begin + record.len());
+                record.copy_to(&mut self.out[begin..]);
+                let _ = self.out.push(separator);
+                if stop && signals::stop().is_some() {
+                    break;
+                }
+            }
+            let more = self.consumer.holds();
+            self.flush()?;
+            if stop {
+                done = done.or(signals::stop().map(Done::Signal));
+            }
+            if done.is_some() || !more {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Writes what is collected, then releases it: a message leaves the ring only once it is
+    /// written.
+    fn flush(&mut self) -> Result<()> {
+        if let Err(stopped) = stdio::write_all(&self.out) {
+            let extra = self.args.prefix.len() + 1;
+            self.consumer.release_within(stopped.written, extra)?;
+            let key = self.consumer.channel().key();
+            let more = format!("; the messages not written are still in the segment of key {key}");
+            return Err(stdio::output_failure(stopped.errno, &more));
+        }
+        self.out.clear();
+        self.consumer.release();
+        Ok(())
+    }
+}

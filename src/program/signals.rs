@@ -1,0 +1,85 @@
+//! SIGTERM and SIGINT: the first one asks the program to stop at a good moment, a second one of
+//! the same kind ends it at once (which loses nothing either).
+#![allow(unsafe_code)]
+
+use crate::Interrupter;
+use nix::errno::Errno;
+use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+/// Number of the signal that came; 0: none yet.
+static STOP: AtomicI32 = AtomicI32::new(0);
+
+/// What ends the sleep that the program may be in.
+static SLEEP: AtomicPtr<Interrupter> = AtomicPtr::new(core::ptr::null_mut());
+
+extern "C" fn on_signal(number: i32) {
+    // The interrupted code may be about to look at errno.
+    let errno = Errno::last_raw();
+    STOP.store(number, Ordering::Relaxed);
+    let sleep = SLEEP.load(Ordering::Acquire); // with the Release in `interrupts`
+    if !sleep.is_null() {
+        // SAFETY: the pointer comes from `interrupts`, to a value that is never freed; `wake`
+        // makes one system call and allocates nothing, so it may run in a signal handler.
+        unsafe { (*sleep).wake() };
+    }
+    Errno::set_raw(errno);
+}
+
+/// Begins to take the signals.
+pub fn install() -> nix::Result<()> {
+    // SA_RESETHAND: the second one has the default action. No SA_RESTART: waits end.
+    let action =
+        SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESETHAND, SigSet::empty());
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        // SAFETY: the handler touches atomics and makes an async-signal-safe system call only.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
+}
+
+/// From now on a signal also ends the sleep of this one.
+pub fn interrupts(sleep: Interrupter) {
+    // Leaked on purpose, once: a handler may use it until the process ends.
+    SLEEP.store(Box::into_raw(Box::new(sleep)), Ordering::Release);
+}
+
+/// The signal that asked to stop, if one came.
+pub fn stop() -> Option<i32> {
+    match STOP.load(Ordering::Relaxed) {
+        0 => None,
+        number => Some(number),
+    }
+}
+
+/// Its name.
+pub fn name(number: i32) -> &'static str {
+    Signal::try_from(number).map_or("a signal", Signal::as_str)
+}
+
+/// Holds both signals back while the value lives, so that one that comes between looking at
+/// [`stop`] and waiting is not missed; returns the mask to wait with.
+pub struct HeldBack {
+    before: SigSet,
+}
+
+impl HeldBack {
+    pub fn new() -> nix::Result<Self> {
+        let mut both = SigSet::empty();
+        both.add(Signal::SIGTERM);
+        both.add(Signal::SIGINT);
+        Ok(Self { before: both.thread_swap_mask(SigmaskHow::SIG_BLOCK)? })
+    }
+
+    /// The mask without them held back.
+    pub fn mask(&self) -> SigSet {
+        self.before
+    }
+}
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        // Can't fail: the mask was the kernel's own.
+        let _ = self.before.thread_set_mask();
+    }
+}

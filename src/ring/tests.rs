@@ -1,0 +1,184 @@
+//! The ring without a peer process: every length, every position, the wrap at 2^32, and what a
+//! hostile peer may write.
+
+use super::*;
+use crate::layout::min_ring_for;
+use crate::memory::Lane;
+
+const MAX: u32 = 120;
+
+/// A lane in private memory, its ends, and positions that begin at `position`.
+fn lane(ring: u32, position: u32) -> (Lane, Tx, Rx) {
+    let lane = Lane::alone(ring);
+    init(&lane.words(), position);
+    let tx = Tx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    let rx = Rx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    (lane, tx, rx)
+}
+
+fn push(tx: &mut Tx, message: &[u8]) -> bool {
+    match tx.reserve(message.len() as u32).unwrap() {
+        Some(reserved) => {
+            tx.bytes().copy_in(reserved.offset, message);
+            tx.commit(reserved, message.len() as u32, Kind::Data);
+            true
+        }
+        None => false,
+    }
+}
+
+fn pop(rx: &mut Rx) -> Option<Vec<u8>> {
+    let found = rx.next().unwrap()?;
+    let mut message = vec![0; found.len as usize];
+    rx.bytes().copy_out(found.offset, &mut message);
+    rx.release();
+    Some(message)
+}
+
+fn message(n: u32) -> Vec<u8> {
+    (0..n % (MAX + 1)).map(|i| (n.wrapping_mul(31).wrapping_add(i)) as u8).collect()
+}
+
+#[test]
+fn every_length_passes_every_position_and_the_wrap_of_the_counters() {
+    let ring = min_ring_for(MAX);
+    // 64 KiB before the wrap of positions at 2^32.
+    let (lane, mut tx, mut rx) = lane(ring, 0u32.wrapping_sub(1 << 16));
+    let (mut sent, mut received) = (0, 0);
+    while received < 20_000 {
+        while push(&mut tx, &message(sent)) {
+            sent += 1;
+        }
+        // Not always all of them, so that every fill level occurs.
+        for _ in 0..=sent % 5 {
+            let Some(got) = pop(&mut rx) else { break };
+            assert_eq!(got, message(received));
+            received += 1;
+        }
+        let seen = counters(&lane.words(), ring).unwrap();
+        assert_eq!((seen.sent, seen.received), (sent, received));
+        assert!(seen.high_water <= ring);
+    }
+}
+
+#[test]
+fn the_longest_message_fits_an_empty_ring_everywhere() {
+    let ring = min_ring_for(MAX);
+    for position in (0..ring).step_by(8) {
+        let (_lane, mut tx, mut rx) = lane(ring, position);
+        assert!(push(&mut tx, &[7; MAX as usize]), "position {position}");
+        assert_eq!(pop(&mut rx).unwrap(), [7; MAX as usize]);
+    }
+}
+
+#[test]
+fn what_is_not_committed_is_not_seen_and_what_is_not_released_comes_again() {
+    let (lane, mut tx, mut rx) = lane(256, 248);
+    let reserved = tx.reserve(50).unwrap().unwrap();
+    tx.bytes().copy_in(reserved.offset, &[1; 50]);
+    assert_eq!(rx.next().unwrap().map(|f| f.len), None);
+    // A producer that was killed here: the next one finds the lane as if nothing had been.
+    let mut tx = Tx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    assert!(push(&mut tx, b"first"));
+    assert!(push(&mut tx, b""));
+    assert_eq!(tx.sent(), 2);
+    assert_eq!(rx.next().unwrap().unwrap().len, 5);
+    assert_eq!(rx.next().unwrap().unwrap().len, 0);
+    // A consumer that was killed before it released.
+    let mut rx = Rx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    assert_eq!(pop(&mut rx).unwrap(), b"first");
+    assert_eq!(rx.next().unwrap().unwrap().len, 0);
+    rx.rewind();
+    assert_eq!(pop(&mut rx).unwrap(), b"");
+    assert_eq!(pop(&mut rx), None);
+    let seen = counters(&lane.words(), 256).unwrap();
+    assert_eq!((seen.sent, seen.received, seen.queued_bytes), (2, 2, 0));
+}
+
+#[test]
+fn counters_are_exact_between_any_two_stores() {
+    // A producer killed after it filled the mark, before it published the position; and a
+    // consumer likewise: the marks of the published positions still stand.
+    let (lane, mut tx, mut rx) = lane(256, 0);
+    for _ in 0..3 {
+        assert!(push(&mut tx, b"x"));
+    }
+    pop(&mut rx).unwrap();
+    let words = lane.words();
+    set_mark(&words.producer.marks, 48, 64, 4);
+    set_mark(&words.consumer.marks, 16, 32, 2);
+    let seen = counters(&words, 256).unwrap();
+    assert_eq!((seen.sent, seen.received, seen.queued_bytes), (3, 1, 32));
+    // The successor fills the same mark anew.
+    let mut tx = Tx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    assert!(push(&mut tx, b"another length"));
+    assert_eq!(counters(&words, 256).unwrap().sent, 4);
+}
+
+#[test]
+fn frozen_means_no_more() {
+    let (_lane, mut tx, mut rx) = lane(256, 0);
+    assert!(push(&mut tx, b"before"));
+    rx.freeze().unwrap();
+    assert!(push(&mut tx, b"after"));
+    assert_eq!(pop(&mut rx).unwrap(), b"before");
+    assert_eq!(pop(&mut rx), None);
+}
+
+#[test]
+fn damaged_words_are_named_and_never_followed() {
+    type Spoil = fn(&Lane);
+    let cases: [(&str, Spoil); 9] = [
+        ("tail", |l| l.words().producer.tail.store(4096, Relaxed)),
+        ("tail", |l| l.words().producer.tail.store(20, Relaxed)),
+        ("tail", |l| l.words().producer.tail.store(0u32.wrapping_sub(8), Relaxed)),
+        ("kind", |l| l.bytes().store_pair(0, 5, 0)),
+        ("kind", |l| l.bytes().store_pair(0, 5, 99)),
+        ("len", |l| l.bytes().store_pair(0, MAX + 1, KIND_DATA)),
+        ("len", |l| l.bytes().store_pair(0, u32::MAX, KIND_DATA)),
+        ("len", |l| l.bytes().store_pair(0, 100, KIND_DATA)),
+        ("len", |l| l.bytes().store_pair(0, 1, KIND_PAD)),
+    ];
+    for (field, spoil) in cases {
+        let (lane, mut tx, mut rx) = lane(256, 0);
+        assert!(push(&mut tx, b"hello"));
+        spoil(&lane);
+        assert_eq!(rx.next().unwrap_err().field, field);
+    }
+    // A pad up to the published position, with nothing behind it.
+    let (lane, mut tx, mut rx) = lane(256, 0);
+    assert!(push(&mut tx, b"hello"));
+    lane.bytes().store_pair(0, 0, KIND_PAD);
+    assert_eq!(rx.next().unwrap_err().field, "kind");
+    // A tail that goes back behind what was seen.
+    let (lane, _tx, mut rx) = lane_after_two(&[8, 8]);
+    rx.next().unwrap().unwrap();
+    rx.next().unwrap().unwrap();
+    lane.words().producer.tail.store(16, Relaxed);
+    assert_eq!(rx.next().unwrap_err().field, "tail");
+    // A head beyond the tail, or not a multiple of 8.
+    for head in [64, 4, 8 + 4096] {
+        lane.words().consumer.head.store(head, Relaxed);
+        assert!(Tx::new(lane.words(), lane.bytes(), MAX).is_err(), "head {head}");
+    }
+}
+
+fn lane_after_two(lengths: &[usize; 2]) -> (Lane, Tx, Rx) {
+    let (lane, mut tx, rx) = lane(256, 0);
+    for len in lengths {
+        assert!(push(&mut tx, &vec![1; *len]));
+    }
+    (lane, tx, rx)
+}
+
+#[test]
+fn a_full_ring_says_so_and_damage_of_the_head_is_named() {
+    let (lane, mut tx, mut rx) = lane(256, 0);
+    while push(&mut tx, &[0; 24]) {}
+    lane.words().consumer.head.store(12, Relaxed);
+    assert_eq!(tx.reserve(24).unwrap_err().field, "head");
+    lane.words().consumer.head.store(0, Relaxed);
+    assert!(tx.reserve(24).unwrap().is_none());
+    pop(&mut rx).unwrap();
+    assert!(tx.reserve(24).unwrap().is_some());
+}

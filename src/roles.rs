@@ -1,0 +1,345 @@
+//! Roles: who is the server, who is the producer of which lane, who creates.
+//!
+//! All are semaphores of one set that has the segment's key. A role's semaphore is 0 when free;
+//! claiming it is one `semop` that waits for zero and adds 1 with SEM_UNDO, so the kernel frees
+//! it when the holder ends, however it ends, and 0 needs no initialising.
+//!
+//! | number | name | value |
+//! | ---: | --- | --- |
+//! | 0 | create | 1 while somebody creates, joins or removes the channel (undone by the kernel) |
+//! | 1 | server | 1 while there is a server (undone) |
+//! | 2 | tickets | lanes that nobody holds; a claimed one is given back (undone) |
+//! | 3 | making | 1 from before a segment is made until it is ready: tells a half-made one |
+//! | 4 | server bell | rings for the server asleep; also grows when a client ends |
+//! | 5 + k | lane k | 1 while lane k has a producer (undone) |
+//! | 37 + k | room bell k | rings for lane k's producer asleep; also grows when a server ends |
+//!
+//! The last property is had by adding 1 for good and taking 1 with SEM_UNDO in the same `semop`:
+//! nothing changes now, and the end of the process adds 1. So the kernel itself wakes a peer
+//! that sleeps, whatever instant a process was killed at.
+//!
+//! Source: [semop(2)](https://man7.org/linux/man-pages/man2/semop.2.html), section SEM_UNDO.
+
+use crate::error::{Awaited, Error, Object, Result, Role};
+use crate::layout::{BadField, MAX_LANES};
+use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
+use crate::sysv::{Key, SysError};
+use crate::wait::Deadline;
+use nix::errno::Errno;
+
+const CREATE: u16 = 0;
+const SERVER: u16 = 1;
+const TICKETS: u16 = 2;
+const MAKING: u16 = 3;
+const SERVER_BELL: u16 = 4;
+const LANES: u16 = 5;
+const ROOM_BELLS: u16 = LANES + MAX_LANES as u16;
+
+/// Number of semaphores of a channel's set.
+pub const SEMAPHORES: u16 = ROOM_BELLS + MAX_LANES as u16;
+
+/// The semaphore set of one channel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roles {
+    key: Key,
+    id: SemId,
+}
+
+/// Wakes the holder of a role from its sleep. Copied freely; usable in a signal handler.
+#[derive(Debug, Clone, Copy)]
+pub struct Interrupter {
+    id: SemId,
+    num: u16,
+}
+
+impl Interrupter {
+    /// Ends the sleep of the role's holder, now or the next time it sleeps. Makes one system
+    /// call and allocates nothing.
+    pub fn wake(&self) {
+        post(self.id, self.num);
+    }
+}
+
+/// Adds 1 to a bell. A full one (ERANGE) rings already; a removed one ends the sleep itself.
+fn post(id: SemId, num: u16) {
+    let _ = sem::operate(id, &[Op::new(num, 1)], Wait::Never);
+}
+
+/// The two operations that change nothing now and add 1 to `num` when the process ends.
+const fn ring_at_end(num: u16) -> [Op; 2] {
+    [Op::new(num, 1), Op::undo(num, -1)]
+}
+
+impl Roles {
+    /// The existing set of `key`, checked for its size; `None`: there is none.
+    pub fn find(key: Key) -> Result<Option<Self>> {
+        match sem::find(key) {
+            Ok(id) => Self { key, id }.checked(),
+            Err(e) if e.errno == Errno::ENOENT => Ok(None),
+            Err(e) => Err(Error::from_sys(key, Object::Semaphores, e)),
+        }
+    }
+
+    fn checked(self) -> Result<Option<Self>> {
+        match sem::has_count(self.key, self.id, SEMAPHORES) {
+            Ok(true) => Ok(Some(self)),
+            Ok(false) => {
+                let field = BadField {
+                    field: "number of semaphores",
+                    found: sem::count(self.key),
+                    expected: u32::from(SEMAPHORES),
+                };
+                let key = self.key;
+                Err(Error::NotOurs { key, object: Object::Semaphores, lane: None, field })
+            }
+            // Gone since: as if it had not been there.
+            Err(e) if matches!(e.errno, Errno::EIDRM | Errno::EINVAL | Errno::ENOENT) => Ok(None),
+            // No permission to look: the owner is checked, and named, next.
+            Err(e) if e.errno == Errno::EACCES => Ok(Some(self)),
+            Err(e) => Err(Error::from_sys(self.key, Object::Semaphores, e)),
+        }
+    }
+
+    /// Makes a new set; `None`: somebody else just did.
+    pub fn create(key: Key, mode: u32) -> Result<Option<Self>> {
+        match sem::create(key, SEMAPHORES, mode) {
+            Ok(id) => Ok(Some(Self { key, id })),
+            Err(e) if e.errno == Errno::EEXIST => Ok(None),
+            Err(e) if e.errno == Errno::ENOSYS => Err(Error::NoSysvIpc),
+            Err(source) => Err(Error::CannotCreate { key, size: u32::from(SEMAPHORES), source }),
+        }
+    }
+
+    /// The set's number, which is the channel's generation.
+    pub fn id(&self) -> SemId {
+        self.id
+    }
+
+    fn error(&self, e: SysError) -> Error {
+        Error::from_sys(self.key, Object::Semaphores, e)
+    }
+
+    /// Takes the creation lock, held until [`unlock`](Self::unlock) or the end of the process.
+    pub fn lock(&self, deadline: Deadline) -> Result<()> {
+        let ops = [Op::new(CREATE, 0), Op::undo(CREATE, 1)];
+        loop {
+            match sem::operate(self.id, &ops, deadline.for_sem()) {
+                Ok(()) => return Ok(()),
+                Err(e) if e.errno == Errno::EINTR => {}
+                Err(e) if e.errno == Errno::EAGAIN => {
+                    let pid = sem::pid(self.id, CREATE).unwrap_or(0);
+                    return Err(Error::Busy { key: self.key, role: Role::Creator, pid });
+                }
+                Err(e) => return Err(self.error(e)),
+            }
+        }
+    }
+
+    /// Gives the creation lock back. A removed set has none any more.
+    pub fn unlock(&self) {
+        let _ = sem::operate(self.id, &[Op::undo(CREATE, -1)], Wait::Never);
+    }
+
+    /// Does somebody hold the creation lock, or is a segment half-made? The value is a hint: it
+    /// is settled under the lock.
+    pub fn creation_under_way(&self) -> bool {
+        [CREATE, MAKING].iter().any(|num| sem::value(self.id, *num).is_ok_and(|v| v > 0))
+    }
+
+    /// Notes that this process begins to make the segment, or that it is done. Under the lock.
+    pub fn set_making(&self, making: bool) -> Result<()> {
+        // SETVAL stores the caller's pid with the value; no SEM_UNDO is ever used on this one.
+        sem::set_value(self.id, MAKING, i32::from(making)).map_err(|e| self.error(e))
+    }
+
+    /// The process that began to make a segment and did not finish. Under the lock.
+    pub fn maker(&self) -> Option<i32> {
+        let making = sem::value(self.id, MAKING).ok()?;
+        let pid = sem::pid(self.id, MAKING).ok()?;
+        (making > 0 && pid != 0).then_some(pid)
+    }
+
+    /// Sets the number of free lanes. Under the lock, while nobody holds a lane.
+    pub fn set_tickets(&self, lanes: u32) -> Result<()> {
+        sem::set_value(self.id, TICKETS, lanes as i32).map_err(|e| self.error(e))
+    }
+
+    /// Does somebody hold or await a role in this set? The pid of one that does, and its role.
+    pub fn in_use(&self) -> Result<Option<(Role, i32)>> {
+        if let Some(pid) = self.server()? {
+            return Ok(Some((Role::Server, pid)));
+        }
+        for lane in 0..MAX_LANES {
+            if let Some(pid) = self.lane(lane)? {
+                return Ok(Some((Role::Lane(lane), pid)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does somebody wait for a lane?
+    pub fn awaited(&self) -> bool {
+        sem::waiters(self.id, TICKETS).is_ok_and(|n| n > 0)
+    }
+
+    fn holder(&self, num: u16) -> Result<Option<i32>> {
+        match sem::value(self.id, num).map_err(|e| self.error(e))? {
+            n if n > 0 => Ok(Some(sem::pid(self.id, num).map_err(|e| self.error(e))?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The server's pid; `None`: the role is free.
+    pub fn server(&self) -> Result<Option<i32>> {
+        self.holder(SERVER)
+    }
+
+    /// The pid of lane `lane`'s producer; `None`: the lane is free.
+    pub fn lane(&self, lane: u32) -> Result<Option<i32>> {
+        self.holder(LANES + lane as u16)
+    }
+
+    /// Claims the server role for a channel of `lanes` lanes.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] with the holder's pid.
+    pub fn claim_server(&self, lanes: u32) -> Result<()> {
+        let mut ops: heapless::Vec<Op, 80> = heapless::Vec::new();
+        let _ = ops.extend_from_slice(&[Op::new(SERVER, 0), Op::undo(SERVER, 1)]);
+        for lane in 0..lanes as u16 {
+            let _ = ops.extend_from_slice(&ring_at_end(ROOM_BELLS + lane));
+        }
+        self.claim(&ops, Role::Server, SERVER)
+    }
+
+    /// Gives the server role back and rings every room bell, as the process's end would.
+    pub fn release_server(&self, lanes: u32) {
+        let mut ops: heapless::Vec<Op, 80> = heapless::Vec::new();
+        let _ = ops.push(Op::undo(SERVER, -1));
+        for lane in 0..lanes as u16 {
+            let _ = ops.push(Op::undo(ROOM_BELLS + lane, 1));
+        }
+        let _ = sem::operate(self.id, &ops, Wait::Never);
+    }
+
+    /// Claims any free lane of `lanes`, waiting for one until `deadline`.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`]; [`Error::Removed`].
+    pub fn claim_lane(&self, lanes: u32, deadline: Deadline) -> Result<u32> {
+        // The ticket is waited for, so that a lane is free for whoever has one.
+        loop {
+            match sem::operate(self.id, &[Op::undo(TICKETS, -1)], deadline.for_sem()) {
+                Ok(()) => break,
+                Err(e) if e.errno == Errno::EINTR => {}
+                Err(e) if e.errno == Errno::EAGAIN => {
+                    let awaited = Awaited::Lane(lanes);
+                    return Err(Error::TimedOut { key: self.key, awaited });
+                }
+                Err(e) => return Err(self.error(e)),
+            }
+        }
+        for lane in 0..lanes {
+            let num = LANES + lane as u16;
+            let [ring, unring] = ring_at_end(SERVER_BELL);
+            let ops = [Op::new(num, 0), Op::undo(num, 1), ring, unring];
+            match self.claim(&ops, Role::Lane(lane), num) {
+                Ok(()) => return Ok(lane),
+                Err(Error::Busy { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let _ = sem::operate(self.id, &[Op::undo(TICKETS, 1)], Wait::Never);
+        let field = BadField { field: "tickets", found: 1, expected: 0 };
+        Err(Error::NotOurs { key: self.key, object: Object::Semaphores, lane: None, field })
+    }
+
+    /// Gives a lane back and rings the server bell, as the process's end would.
+    pub fn release_lane(&self, lane: u32) {
+        let num = LANES + lane as u16;
+        let ops = [Op::undo(num, -1), Op::undo(TICKETS, 1), Op::undo(SERVER_BELL, 1)];
+        let _ = sem::operate(self.id, &ops, Wait::Never);
+    }
+
+    fn claim(&self, ops: &[Op], role: Role, num: u16) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            match sem::operate(self.id, ops, Wait::Never) {
+                Ok(()) => return Ok(()),
+                Err(e) if e.errno == Errno::EAGAIN => match self.holder(num)? {
+                    Some(pid) => return Err(Error::Busy { key: self.key, role, pid }),
+                    // It ended just now.
+                    None if tries < 100 => tries += 1,
+                    None => return Err(Error::Busy { key: self.key, role, pid: 0 }),
+                },
+                // A bell that nobody ever answered is full: empty it and go on.
+                Err(e) if e.errno == Errno::ERANGE && tries < 100 => {
+                    tries += 1;
+                    for bell in ops.iter().filter(|op| !op.undo && op.change > 0) {
+                        self.silence(bell.num);
+                    }
+                }
+                Err(e) => return Err(self.error(e)),
+            }
+        }
+    }
+
+    /// Takes all pending rings off a bell.
+    fn silence(&self, num: u16) {
+        if let Ok(rings) = sem::value(self.id, num) {
+            if rings > 0 {
+                let all = Op::new(num, -(rings.min(SEMVMX) as i16));
+                let _ = sem::operate(self.id, &[all], Wait::Never);
+            }
+        }
+    }
+
+    /// Semaphore on which the server sleeps deeply.
+    pub fn server_bell(&self) -> Bell {
+        Bell { roles: *self, num: SERVER_BELL }
+    }
+
+    /// Semaphore on which lane `lane`'s producer sleeps deeply.
+    pub fn room_bell(&self, lane: u32) -> Bell {
+        Bell { roles: *self, num: ROOM_BELLS + lane as u16 }
+    }
+
+    /// Is the set still there?
+    pub fn check(&self) -> Result<()> {
+        sem::value(self.id, SERVER).map(drop).map_err(|e| self.error(e))
+    }
+}
+
+/// One bell's semaphore.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bell {
+    roles: Roles,
+    num: u16,
+}
+
+impl Bell {
+    /// Wakes who sleeps here.
+    pub fn post(&self) {
+        post(self.roles.id, self.num);
+    }
+
+    /// Takes off what was rung before: the caller looks for work after this.
+    pub fn silence(&self) {
+        self.roles.silence(self.num);
+    }
+
+    /// Sleeps until it rings, a signal comes or the time is over; true: it was neither of the
+    /// latter two.
+    pub fn sleep(&self, deadline: Deadline) -> Result<bool> {
+        match sem::operate(self.roles.id, &[Op::new(self.num, -1)], deadline.for_sem()) {
+            Ok(()) => Ok(true),
+            Err(e) if matches!(e.errno, Errno::EINTR | Errno::EAGAIN) => Ok(false),
+            Err(e) => Err(self.roles.error(e)),
+        }
+    }
+
+    /// A handle that wakes the sleeper from a signal handler.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter { id: self.roles.id, num: self.num }
+    }
+}

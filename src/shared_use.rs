@@ -1,0 +1,331 @@
+//! The C demo's protocol: one buffer and a flag that says whose turn it is.
+//!
+//! | offset | name | written by | what it is |
+//! | ---: | --- | --- | --- |
+//! | 0 | `written_by_you` | both | `int`: not 0 while there is a text nobody has read |
+//! | 4 | `some_text` | client, while the flag is 0 | a C string of up to 2047 bytes |
+//!
+//! Any C program of the demo can be at the other end, unchanged. Such a program rings no bell, so
+//! a wait here looks at the flag every 20 ms; a peer of this library's is woken at once. Nothing
+//! but the order of the two stores protects the text: use the ring where both ends are ours.
+#![allow(unsafe_code)]
+
+use crate::channel::{self, Options};
+use crate::error::{Awaited, Error, Object, Result};
+use crate::futex;
+use crate::layout::BadField;
+use crate::roles::Roles;
+use crate::sync::AtomicU32;
+use crate::sync::Ordering::{Acquire, Release};
+use crate::sysv::shm::{self, Attach, AttachOptions, ShmId, ShmStat};
+use crate::sysv::Key;
+use crate::wait::Deadline;
+use core::time::Duration;
+use nix::errno::Errno;
+
+/// Size of `some_text`.
+pub const TEXT_BYTES: usize = 2048;
+/// Longest text that can be sent: a newline and a NUL follow it, as `fgets(3)` leaves them.
+pub const MAX_TEXT: usize = TEXT_BYTES - 2;
+/// Size of the segment: `struct { int written_by_you; char some_text[2048]; }`.
+pub const SEGMENT_BYTES: usize = 4 + TEXT_BYTES;
+
+/// How often the flag of a peer that rings no bell is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+#[repr(C)]
+struct SharedUse {
+    written_by_you: AtomicU32,
+    some_text: [u8; TEXT_BYTES],
+}
+
+const _: () = assert!(core::mem::size_of::<SharedUse>() == SEGMENT_BYTES);
+
+/// An attached segment of the C demo's kind.
+pub struct SharedUseSegment {
+    options: Options,
+    attach: Attach,
+    roles: Roles,
+    held: Held,
+    /// Open to everybody, as the C programs make it.
+    pub open_to_all: bool,
+}
+
+enum Held {
+    Server,
+    Lane(u32),
+}
+
+/// Which end to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Reads texts.
+    Server,
+    /// Writes texts.
+    Client,
+}
+
+impl SharedUseSegment {
+    /// Opens or creates the segment and takes one end of it. Of this library's programs one may
+    /// be at each end; C programs of the demo know no roles.
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`] where the segment has another size; [`Error::NotAccepted`] by owner (a
+    /// mode open to all is only noted); [`Error::Busy`], [`Error::TimedOut`],
+    /// [`Error::CannotCreate`], [`Error::System`].
+    pub fn open(options: &Options, end: End, deadline: Deadline) -> Result<Self> {
+        loop {
+            match Self::attempt(options, end, deadline) {
+                Ok(Some(segment)) => return Ok(segment),
+                Ok(None) if deadline.passed() => {
+                    let awaited = Awaited::Channel;
+                    return Err(Error::TimedOut { key: options.key, awaited });
+                }
+                Ok(None) => std::thread::sleep(LOOK),
+                Err(Error::Removed { object: Object::Semaphores, .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn attempt(options: &Options, end: End, deadline: Deadline) -> Result<Option<Self>> {
+        let key = options.key;
+        if let Some(id) = channel::find_segment(key)? {
+            accept(id, options)?;
+        } else if !options.create {
+            return Ok(None);
+        }
+        let mode = options.mode.unwrap_or(0o600);
+        let roles = match Roles::find(key)? {
+            Some(roles) => roles,
+            None => match Roles::create(key, mode)? {
+                Some(roles) => roles,
+                None => return Ok(None),
+            },
+        };
+        channel::accept_set(&roles, options, false)?;
+        roles.lock(Deadline::after(Duration::from_secs(5)))?;
+        let ready = Self::under_lock(options, mode, &roles);
+        roles.unlock();
+        let (attach, open_to_all) = ready?;
+        let held = match end {
+            End::Server => {
+                roles.claim_server(1)?;
+                Held::Server
+            }
+            End::Client => Held::Lane(roles.claim_lane(1, deadline)?),
+        };
+        Ok(Some(Self { options: options.clone(), attach, roles, held, open_to_all }))
+    }
+
+    fn under_lock(options: &Options, mode: u32, roles: &Roles) -> Result<(Attach, bool)> {
+        let key = options.key;
+        if roles.in_use()?.is_none() {
+            roles.set_tickets(1)?;
+        }
+        let id = match channel::find_segment(key)? {
+            Some(id) => id,
+            None => match shm::create(key, SEGMENT_BYTES, mode) {
+                Ok(id) => id,
+                // A C program was faster.
+                Err(e) if e.errno == Errno::EEXIST => {
+                    shm::find(key).map_err(|e| Error::from_sys(key, Object::Segment, e))?
+                }
+                Err(source) => {
+                    let size = SEGMENT_BYTES as u32;
+                    return Err(Error::CannotCreate { key, size, source });
+                }
+            },
+        };
+        let open_to_all = accept(id, options)?;
+        let attach = channel::attach(key, id, &options.attach)?;
+        if options.lock {
+            shm::lock(id).map_err(|e| Error::from_sys(key, Object::Segment, e))?;
+        }
+        Ok((attach, open_to_all))
+    }
+
+    fn words(&self) -> *mut SharedUse {
+        self.attach.base().as_ptr().cast()
+    }
+
+    fn flag(&self) -> &AtomicU32 {
+        // SAFETY: the attach holds exactly SEGMENT_BYTES (checked in `accept`), page aligned, and
+        // lives as long as `self`; the flag is an atomic, valid for any bits.
+        unsafe { &(*self.words()).written_by_you }
+    }
+
+    /// Waits until the flag is set (or not), a signal, or `deadline`; returns whether it is so.
+    /// Returns false after each look, so that the caller can see to its signals.
+    ///
+    /// # Errors
+    /// [`Error::Removed`].
+    pub fn wait(&self, written: bool, deadline: Deadline) -> Result<bool> {
+        // Acquire: the text before the flag; pairs with the Release in `write` or `taken`.
+        let value = self.flag().load(Acquire);
+        if (value != 0) != written {
+            let longest = deadline.left().map_or(LOOK, |left| left.min(LOOK));
+            futex::wait(self.flag(), value, longest);
+            let now = (self.flag().load(Acquire) != 0) == written;
+            if !now {
+                self.check()?;
+            }
+            return Ok(now);
+        }
+        Ok(true)
+    }
+
+    /// Is the segment still that of its key?
+    ///
+    /// # Errors
+    /// [`Error::Removed`].
+    pub fn check(&self) -> Result<()> {
+        let key = self.options.key;
+        if channel::stat(key, self.attach.id())?.removed {
+            return Err(Error::Removed { key, object: Object::Segment });
+        }
+        Ok(())
+    }
+
+    /// Copies the text to `to`, up to its NUL, without the newline at its end. The flag is set.
+    pub fn read(&self, to: &mut heapless::Vec<u8, TEXT_BYTES>) {
+        to.clear();
+        for i in 0..TEXT_BYTES {
+            // SAFETY: `i` is inside `some_text`. Volatile: the peer may change it; each byte is
+            // read once.
+            let byte = unsafe { (&raw const (*self.words()).some_text[i]).read_volatile() };
+            if byte == 0 {
+                break;
+            }
+            let _ = to.push(byte); // at most TEXT_BYTES
+        }
+        if to.last() == Some(&b'\n') {
+            to.pop();
+        }
+    }
+
+    /// Gives the buffer back: the text is taken.
+    pub fn taken(&self) {
+        // Release: the reads before it; pairs with the Acquire in `wait`.
+        self.flag().store(0, Release);
+        futex::wake(self.flag());
+    }
+
+    /// Writes `text`, a newline and a NUL, and sets the flag. The flag is not set.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] above [`MAX_TEXT`] bytes.
+    pub fn write(&self, text: &[u8]) -> Result<()> {
+        if text.len() > MAX_TEXT {
+            return Err(Error::TooLong { len: text.len(), max: MAX_TEXT as u32 });
+        }
+        let ends = [b'\n', 0];
+        for (i, byte) in text.iter().chain(&ends).enumerate() {
+            // SAFETY: i <= MAX_TEXT + 1, the last byte of `some_text`.
+            unsafe { (&raw mut (*self.words()).some_text[i]).write_volatile(*byte) };
+        }
+        // Release: the text before it; pairs with the Acquire in `wait`.
+        self.flag().store(1, Release);
+        futex::wake(self.flag());
+        Ok(())
+    }
+
+    /// Removes the segment and the semaphores beside it.
+    ///
+    /// # Errors
+    /// [`Error::System`] with EPERM for anybody but owner, creator and root.
+    pub fn remove(&self) -> Result<()> {
+        crate::manage::remove_both(self.options.key, Some(self.attach.id()), Some(&self.roles))
+    }
+
+    /// Its key.
+    pub fn key(&self) -> Key {
+        self.options.key
+    }
+
+    /// The kernel's number of the segment.
+    pub fn id(&self) -> ShmId {
+        self.attach.id()
+    }
+
+    /// Where it is attached.
+    pub fn address(&self) -> usize {
+        self.attach.base().as_ptr() as usize
+    }
+}
+
+impl Drop for SharedUseSegment {
+    fn drop(&mut self) {
+        match self.held {
+            Held::Server => self.roles.release_server(1),
+            Held::Lane(lane) => self.roles.release_lane(lane),
+        }
+    }
+}
+
+/// Checks owner and size; true: it is open to everybody.
+fn accept(id: ShmId, options: &Options) -> Result<bool> {
+    let key = options.key;
+    let stat = channel::stat(key, id)?;
+    options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
+    check_size(key, stat.bytes)?;
+    Ok(stat.perm.mode & 0o002 != 0)
+}
+
+/// Is it a segment of the C demo's size?
+pub(crate) fn check_size(key: Key, bytes: usize) -> Result<()> {
+    if bytes == SEGMENT_BYTES {
+        return Ok(());
+    }
+    let field = BadField {
+        field: "segment size",
+        found: u32::try_from(bytes).unwrap_or(u32::MAX),
+        expected: SEGMENT_BYTES as u32,
+    };
+    Err(Error::NotOurs { key, object: Object::Segment, lane: None, field })
+}
+
+/// A segment of the C demo's kind as an onlooker sees it.
+pub struct Seen {
+    key: Key,
+    id: ShmId,
+    stat: ShmStat,
+    written: u32,
+}
+
+/// Looks at the segment through a read-only attach; changes nothing.
+///
+/// # Errors
+/// [`Error::NoChannel`]; [`Error::NotAccepted`] by owner; [`Error::NotOurs`] by size.
+pub fn look(options: &Options) -> Result<Seen> {
+    let key = options.key;
+    let id = channel::find_segment(key)?.ok_or(Error::NoChannel(key))?;
+    accept(id, options)?;
+    let stat = channel::stat(key, id)?;
+    let read_only = AttachOptions { read_only: true, ..Default::default() };
+    let attach = channel::attach(key, id, &read_only)?;
+    check_size(key, attach.bytes())?;
+    let words: *const SharedUse = attach.base().as_ptr().cast();
+    // SAFETY: the attach holds SEGMENT_BYTES, page aligned, and lives to the end of this function;
+    // the flag is an atomic, valid for any bits, and only loaded.
+    let written = unsafe { &(*words).written_by_you }.load(Acquire);
+    Ok(Seen { key, id, stat, written })
+}
+
+impl core::fmt::Display for Seen {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        crate::status::write_stat(f, self.key, self.id, &self.stat)?;
+        let (protocol, written) = ("protocol    shared_use_st, written_by_you", self.written);
+        writeln!(f, "{protocol} {written}")
+    }
+}
+
+impl Seen {
+    /// One JSON object, on one line.
+    pub fn json(&self) -> String {
+        let mut text = String::from("{");
+        // Writing to a String does not fail.
+        let _ = crate::status::write_stat_json(&mut text, self.key, self.id, &self.stat);
+        text + &format!("\"protocol\":\"shared_use_st\",\"written_by_you\":{}}}", self.written)
+    }
+}

@@ -1,0 +1,324 @@
+//! Looking at a channel without taking part in it: a read-only attach, nothing is changed.
+
+use crate::channel::{self, Options};
+use crate::error::{Error, Object, Result};
+use crate::layout::{Geometry, LAYOUT_VERSION, MAX_LANES};
+use crate::memory::Segment;
+use crate::ring;
+use crate::roles::Roles;
+use crate::sync::Ordering::Relaxed;
+use crate::sysv::shm::{AttachOptions, ShmId, ShmStat};
+use crate::sysv::Key;
+use core::fmt;
+
+/// What one lane shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LaneStatus {
+    /// Its producer; `None`: the lane is free.
+    pub pid: Option<i32>,
+    /// Messages committed since the channel was made; wraps at 2^32.
+    pub sent: u32,
+    /// Messages released by servers since the channel was made; wraps at 2^32.
+    pub received: u32,
+    /// Bytes queued, record headers and pads included.
+    pub queued_bytes: u32,
+    /// Messages given up because there was no room in time.
+    pub refused: u32,
+    /// Messages not sent because they were too long.
+    pub too_long: u32,
+    /// Most bytes that were queued at once.
+    pub high_water: u32,
+}
+
+/// A channel as an onlooker sees it.
+#[derive(Debug)]
+pub struct Status {
+    /// Its key.
+    pub key: Key,
+    /// The kernel's number of the segment.
+    pub id: ShmId,
+    /// What IPC_STAT says of the segment; the onlooker's own attach is not counted.
+    pub stat: ShmStat,
+    /// Layout version of the segment.
+    pub layout_version: u32,
+    /// Id of the semaphore set that belongs to the segment.
+    pub generation: u32,
+    /// The set of this key is that one.
+    pub semaphores_present: bool,
+    /// Its sizes.
+    pub geometry: Geometry,
+    /// The server; `None`: the role is free.
+    pub server: Option<i32>,
+    /// Its lanes.
+    pub lanes: heapless::Vec<LaneStatus, { MAX_LANES as usize }>,
+}
+
+impl Status {
+    /// Looks at the channel of `options.key`.
+    ///
+    /// # Errors
+    /// [`Error::NoChannel`]; [`Error::NotAccepted`] where owner or creator are not accepted;
+    /// [`Error::NotOurs`] where it is no channel of this version or damaged.
+    pub fn read(options: &Options) -> Result<Self> {
+        let key = options.key;
+        let id = channel::find_segment(key)?.ok_or(Error::NoChannel(key))?;
+        let stat = channel::stat(key, id)?;
+        options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
+        let look = AttachOptions { read_only: true, ..Default::default() };
+        let attach = channel::attach(key, id, &look)?;
+        let bytes = attach.bytes();
+        let segment = Segment::new(attach).ok_or_else(|| channel::too_small(key, bytes))?;
+        let geometry = channel::check_header(key, segment.header(), bytes)?;
+        let generation = segment.header().generation.load(Relaxed);
+        let roles = Roles::find(key)?.filter(|roles| roles.id().raw() as u32 == generation);
+        let mut lanes = heapless::Vec::new();
+        for number in 0..geometry.lanes {
+            let (words, _) = segment.lane(&geometry, number);
+            let counters = ring::counters(&words, geometry.ring_bytes)
+                .map_err(|d| Error::from_damage(key, number, d))?;
+            let pid = roles.as_ref().and_then(|roles| roles.lane(number).ok().flatten());
+            // At most MAX_LANES (checked by `check_header`), so each push finds room.
+            let _ = lanes.push(LaneStatus {
+                pid,
+                sent: counters.sent,
+                received: counters.received,
+                queued_bytes: counters.queued_bytes,
+                refused: counters.refused,
+                too_long: counters.too_long,
+                high_water: counters.high_water,
+            });
+        }
+        Ok(Self {
+            key,
+            id,
+            stat,
+            layout_version: LAYOUT_VERSION,
+            generation,
+            semaphores_present: roles.is_some(),
+            geometry,
+            server: roles.as_ref().and_then(|roles| roles.server().ok().flatten()),
+            lanes,
+        })
+    }
+
+    /// One JSON object, on one line.
+    pub fn json(&self) -> impl fmt::Display + '_ {
+        Json(self)
+    }
+}
+
+/// Seconds since the epoch as UTC, `YYYY-MM-DD hh:mm:ss`; `never` for 0.
+struct Utc(i64);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("never");
+        }
+        let (days, seconds) = (self.0.div_euclid(86_400), self.0.rem_euclid(86_400));
+        // Civil date from days since 1970-01-01 (proleptic Gregorian, eras of 400 years that
+        // begin in March).
+        let z = days + 719_468;
+        let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02}")
+    }
+}
+
+/// What IPC_STAT tells, as lines of text.
+pub(crate) fn write_stat(
+    f: &mut impl fmt::Write,
+    key: Key,
+    id: ShmId,
+    stat: &ShmStat,
+) -> fmt::Result {
+    let perm = &stat.perm;
+    writeln!(f, "segment     id {}, key {}", id.raw(), key)?;
+    writeln!(
+        f,
+        "owner       uid {}, gid {}, creator uid {}, mode {:04o}{}",
+        perm.uid,
+        perm.gid,
+        perm.cuid,
+        perm.mode,
+        if perm.mode & 0o002 == 0 { "" } else { " (everybody can write it)" }
+    )?;
+    writeln!(
+        f,
+        "size        {} bytes, {} attached{}{}",
+        stat.bytes,
+        stat.attaches,
+        if stat.locked { ", locked" } else { "" },
+        if stat.removed { ", removed" } else { "" }
+    )?;
+    writeln!(f, "pids        creator {}, last {}", stat.creator_pid, stat.last_pid)?;
+    writeln!(f, "attached    {} UTC", Utc(stat.attach_time))?;
+    writeln!(f, "detached    {} UTC", Utc(stat.detach_time))?;
+    writeln!(f, "changed     {} UTC", Utc(stat.change_time))?;
+    Ok(())
+}
+
+/// What IPC_STAT tells, as members of a JSON object, each with a comma behind it.
+pub(crate) fn write_stat_json(
+    f: &mut impl fmt::Write,
+    key: Key,
+    id: ShmId,
+    stat: &ShmStat,
+) -> fmt::Result {
+    let perm = &stat.perm;
+    write!(
+        f,
+        "\"key\":{},\"id\":{},\"uid\":{},\"gid\":{},\"cuid\":{},\"cgid\":{},\"mode\":\"{:04o}\",\
+         \"size\":{},\"attached\":{},\"locked\":{},\"removed\":{},\"creator_pid\":{},\
+         \"last_pid\":{},\"attach_time\":{},\"detach_time\":{},\"change_time\":{},",
+        key.raw(),
+        id.raw(),
+        perm.uid,
+        perm.gid,
+        perm.cuid,
+        perm.cgid,
+        perm.mode,
+        stat.bytes,
+        stat.attaches,
+        stat.locked,
+        stat.removed,
+        stat.creator_pid,
+        stat.last_pid,
+        stat.attach_time,
+        stat.detach_time,
+        stat.change_time
+    )
+}
+
+/// A pid, or what stands for none.
+struct Pid(Option<i32>);
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pid) => f.pad_integral(true, "", itoa(pid).as_str()),
+            None => f.pad("-"),
+        }
+    }
+}
+
+fn itoa(n: i32) -> heapless::String<12> {
+    use fmt::Write;
+    let mut text = heapless::String::new();
+    let _ = write!(text, "{}", n.max(0)); // 10 digits at the most
+    text
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status { stat, geometry, .. } = self;
+        write_stat(f, self.key, self.id, stat)?;
+        writeln!(
+            f,
+            "layout      version {}, generation {}{}",
+            self.layout_version,
+            self.generation,
+            if self.semaphores_present { "" } else { " (its semaphores are gone)" }
+        )?;
+        writeln!(
+            f,
+            "lanes       {} of {} bytes, messages up to {} bytes",
+            geometry.lanes, geometry.ring_bytes, geometry.max_message
+        )?;
+        match self.server {
+            Some(pid) => writeln!(f, "server      pid {pid}")?,
+            None => writeln!(f, "server      none, the role is free")?,
+        }
+        writeln!(
+            f,
+            "lane     pid       sent   received    queued/capacity  refused too-long highwater"
+        )?;
+        for (number, lane) in self.lanes.iter().enumerate() {
+            writeln!(
+                f,
+                "{number:>4} {:>7} {:>10} {:>10} {:>9}/{:<8} {:>8} {:>8} {:>9}",
+                Pid(lane.pid),
+                lane.sent,
+                lane.received,
+                lane.queued_bytes,
+                geometry.ring_bytes,
+                lane.refused,
+                lane.too_long,
+                lane.high_water
+            )?;
+        }
+        Ok(())
+    }
+}
+
+struct Json<'a>(&'a Status);
+
+/// A number, or `null`.
+struct Nullable(Option<i32>);
+
+impl fmt::Display for Nullable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(n) => write!(f, "{n}"),
+            None => f.write_str("null"),
+        }
+    }
+}
+
+impl fmt::Display for Json<'_> {
+    /// Numbers, booleans and nulls only, so nothing needs escaping.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status { stat, geometry, .. } = self.0;
+        f.write_str("{")?;
+        write_stat_json(f, self.0.key, self.0.id, stat)?;
+        write!(
+            f,
+            "\"layout_version\":{},\"generation\":{},\"semaphores_present\":{},\
+             \"ring_bytes\":{},\"max_message\":{},\"server_pid\":{},\"lanes\":[",
+            self.0.layout_version,
+            self.0.generation,
+            self.0.semaphores_present,
+            geometry.ring_bytes,
+            geometry.max_message,
+            Nullable(self.0.server)
+        )?;
+        for (number, lane) in self.0.lanes.iter().enumerate() {
+            write!(
+                f,
+                "{}{{\"lane\":{number},\"pid\":{},\"sent\":{},\"received\":{},\
+                 \"queued_bytes\":{},\"capacity_bytes\":{},\"refused\":{},\"too_long\":{},\
+                 \"high_water_bytes\":{}}}",
+                if number == 0 { "" } else { "," },
+                Nullable(lane.pid),
+                lane.sent,
+                lane.received,
+                lane.queued_bytes,
+                geometry.ring_bytes,
+                lane.refused,
+                lane.too_long,
+                lane.high_water
+            )?;
+        }
+        f.write_str("]}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Utc;
+
+    #[test]
+    fn dates() {
+        assert_eq!(Utc(0).to_string(), "never");
+        assert_eq!(Utc(951_782_400).to_string(), "2000-02-29 00:00:00");
+        assert_eq!(Utc(1_767_225_599).to_string(), "2025-12-31 23:59:59");
+        assert_eq!(Utc(4_102_444_800).to_string(), "2100-01-01 00:00:00");
+    }
+}

@@ -1,0 +1,149 @@
+//! Waiting: how long at most, and in which steps.
+
+use crate::doorbell::Depth;
+use crate::error::Result;
+use crate::futex;
+use crate::layout::Doorbell;
+use crate::roles::Bell;
+use crate::sysv::sem::Wait;
+use core::time::Duration;
+use std::time::Instant;
+
+/// Until when to wait, by the monotonic clock: setting the time of day changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    /// Not at all.
+    Now,
+    /// Until then.
+    At(Instant),
+    /// As long as it takes.
+    Never,
+}
+
+impl Deadline {
+    /// So long from now; zero is [`Deadline::Now`]. What the clock can't hold is forever.
+    pub fn after(longest: Duration) -> Self {
+        if longest.is_zero() {
+            return Deadline::Now;
+        }
+        Instant::now().checked_add(longest).map_or(Deadline::Never, Deadline::At)
+    }
+
+    /// Time left; `None`: no limit.
+    pub fn left(&self) -> Option<Duration> {
+        match self {
+            Deadline::Now => Some(Duration::ZERO),
+            Deadline::At(when) => Some(when.saturating_duration_since(Instant::now())),
+            Deadline::Never => None,
+        }
+    }
+
+    /// Is it over?
+    pub fn passed(&self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+
+    pub(crate) fn for_sem(self) -> Wait {
+        match self.left() {
+            None => Wait::Forever,
+            Some(left) if left.is_zero() => Wait::Never,
+            Some(left) => Wait::For(left),
+        }
+    }
+}
+
+/// How long the shallow sleep lasts before the deep one: what a ringer killed at the worst
+/// instant can cost, and the only timer of a pair that falls idle, once.
+const SHALLOW: Duration = Duration::from_millis(20);
+
+/// Rounds of looking before sleeping where another processor may bring the work: some 10 µs.
+const SPINS: u32 = 2000;
+
+/// What a waiter does before it sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// One processor: let the others run once. Nothing spins.
+    Yield,
+    /// More than one: look again some times.
+    Spin,
+}
+
+impl Patience {
+    /// By the number of processors that this process may run on now.
+    pub fn for_this_process() -> Self {
+        let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
+        let cpus = set.map_or(1, |set| {
+            (0..nix::sched::CpuSet::count())
+                .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
+                .take(2)
+                .count()
+        });
+        if cpus > 1 {
+            Patience::Spin
+        } else {
+            Patience::Yield
+        }
+    }
+
+    /// Looks for work without sleeping; bounded.
+    fn look(self, ready: &mut impl FnMut() -> Result<bool>) -> Result<bool> {
+        if self == Patience::Spin {
+            for _ in 0..SPINS {
+                if ready()? {
+                    return Ok(true);
+                }
+                core::hint::spin_loop();
+            }
+        }
+        std::thread::yield_now();
+        ready()
+    }
+}
+
+/// Sleeps at `bell` until `ready`, a signal, an end of a peer, or the deadline; returns whether
+/// it is ready. `need`: see `Doorbell::ring_for_room`.
+///
+/// # Errors
+/// What `ready` returns, and [`crate::Error::Removed`] where the semaphores are gone.
+pub(crate) fn sleep(
+    doorbell: &Doorbell,
+    bell: Bell,
+    need: u32,
+    patience: Patience,
+    deadline: Deadline,
+    mut ready: impl FnMut() -> Result<bool>,
+) -> Result<bool> {
+    if ready()? {
+        return Ok(true);
+    }
+    if deadline.passed() {
+        return Ok(false);
+    }
+    if patience.look(&mut ready)? {
+        return Ok(true);
+    }
+    let rung = doorbell.announce(Depth::Shallow, need);
+    if !ready()? {
+        let longest = deadline.left().map_or(SHALLOW, |left| left.min(SHALLOW));
+        futex::wait(&doorbell.rung, rung, longest);
+    }
+    if !ready()? && !deadline.passed() {
+        doorbell.announce(Depth::Deep, need);
+        if !ready()? {
+            bell.sleep(deadline)?;
+            // All that rang up to now has one answer: the caller looks at everything again.
+            bell.silence();
+        }
+    }
+    doorbell.withdraw();
+    ready()
+}
+
+/// Wakes the sleeper of a doorbell as `ring` said.
+pub(crate) fn wake(doorbell: &Doorbell, bell: Bell, depth: Option<Depth>) {
+    match depth {
+        None => {}
+        Some(Depth::Shallow) => futex::wake(&doorbell.rung),
+        Some(Depth::Deep) => bell.post(),
+    }
+}
