@@ -58,6 +58,16 @@ impl Interrupter {
     pub fn wake(&self) {
         post(self.id, self.num);
     }
+
+    /// Set and number, to be kept in two atomics for a signal handler.
+    pub(crate) fn into_raw(self) -> (i32, i32) {
+        (self.id.raw(), i32::from(self.num))
+    }
+
+    /// From what [`into_raw`](Self::into_raw) gave.
+    pub(crate) fn from_raw(set: i32, num: i32) -> Self {
+        Self { id: SemId::from_raw(set), num: num as u16 }
+    }
 }
 
 /// Adds 1 to a bell. A full one (ERANGE) rings already; a removed one ends the sleep itself.

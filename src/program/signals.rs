@@ -5,23 +5,24 @@
 use crate::Interrupter;
 use nix::errno::Errno;
 use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Number of the signal that came; 0: none yet.
 static STOP: AtomicI32 = AtomicI32::new(0);
 
-/// What ends the sleep that the program may be in.
-static SLEEP: AtomicPtr<Interrupter> = AtomicPtr::new(core::ptr::null_mut());
+/// What ends the sleep that the program may be in: the semaphore's set and number; -1: nothing.
+static SLEEP: [AtomicI32; 2] = [AtomicI32::new(-1), AtomicI32::new(-1)];
 
 extern "C" fn on_signal(number: i32) {
     // The interrupted code may be about to look at errno.
     let errno = Errno::last_raw();
     STOP.store(number, Ordering::Relaxed);
-    let sleep = SLEEP.load(Ordering::Acquire); // with the Release in `interrupts`
-    if !sleep.is_null() {
-        // SAFETY: the pointer comes from `interrupts`, to a value that is never freed; `wake`
-        // makes one system call and allocates nothing, so it may run in a signal handler.
-        unsafe { (*sleep).wake() };
+    let [set, num] = &SLEEP;
+    // Acquire: with the Release in `interrupts`, so that the number belongs to the set.
+    let set = set.load(Ordering::Acquire);
+    if set != -1 {
+        // One system call, no allocation: it may be made in a signal handler.
+        Interrupter::from_raw(set, num.load(Ordering::Relaxed)).wake();
     }
     Errno::set_raw(errno);
 }
@@ -40,8 +41,10 @@ pub fn install() -> nix::Result<()> {
 
 /// From now on a signal also ends the sleep of this one.
 pub fn interrupts(sleep: Interrupter) {
-    // Leaked on purpose, once: a handler may use it until the process ends.
-    SLEEP.store(Box::into_raw(Box::new(sleep)), Ordering::Release);
+    let [set, num] = &SLEEP;
+    let (raw_set, raw_num) = sleep.into_raw();
+    num.store(raw_num, Ordering::Relaxed);
+    set.store(raw_set, Ordering::Release);
 }
 
 /// The signal that asked to stop, if one came.

@@ -28,6 +28,10 @@ impl SemId {
     pub fn raw(self) -> i32 {
         self.0
     }
+
+    pub(crate) fn from_raw(raw: i32) -> Self {
+        Self(raw)
+    }
 }
 
 /// One operation of a [`operate`] call: all of a call's operations happen at once, or none.
