@@ -559,6 +559,23 @@ pub fn client(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
 mod tests {
     use super::*;
 
+    /// The README shows what `--help` says, to the letter, and the memory map of `layout.rs`.
+    #[test]
+    fn readme_is_in_step() {
+        let readme = include_str!("../../README.md");
+        let server = format!("```text\n{SERVER_HELP}{COMMON_HELP}{EXIT_HELP}```\n");
+        assert!(readme.contains(&server), "shmdemo-server --help");
+        let client = CLIENT_HELP.strip_suffix("Both programs:\n").unwrap();
+        assert!(readme.contains(&format!("```text\n{client}```\n")), "shmdemo-client --help");
+        let mut rows = 0;
+        for row in include_str!("../layout.rs").lines().filter_map(|l| l.strip_prefix("//! |")) {
+            let row = row.replace("[`", "`").replace("`]", "`");
+            assert!(readme.contains(&format!("|{row}\n")), "memory map: |{row}");
+            rows += 1;
+        }
+        assert!(rows > 30, "the memory map has {rows} rows");
+    }
+
     #[test]
     fn numbers() {
         assert_eq!(key("1234").unwrap().raw(), 1234);
