@@ -45,9 +45,13 @@ pub fn send(args: &ClientArgs) -> Result<u8> {
     let deadline = || args.timeout.map_or(Deadline::Never, Deadline::after);
     match args.common.protocol {
         Protocol::Ring => {
-            let channel = Channel::open(&args.common.options, deadline())?;
+            // Until it has a lane it has nothing in hand: a signal ends it on the spot. Not while
+            // it may create the channel, which takes no time worth speaking of.
+            let waits = !args.common.options.create;
+            let options = &args.common.options;
+            let channel = signals::at_once_if(waits, || Channel::open(options, deadline()))?;
             super::log_opened(&channel, &GeometryArgs::default());
-            let producer = channel.into_producer(deadline())?;
+            let producer = signals::at_once_if(true, || channel.into_producer(deadline()))?;
             signals::interrupts(producer.interrupter());
             let (key, lane) = (producer.channel().key(), producer.lane());
             log::info!("claimed lane {lane} of key {key}");
@@ -59,7 +63,8 @@ pub fn send(args: &ClientArgs) -> Result<u8> {
         }
         Protocol::SharedUse => {
             let options = &args.common.options;
-            let segment = SharedUseSegment::open(options, End::Client, deadline())?;
+            let open = || SharedUseSegment::open(options, End::Client, deadline());
+            let segment = signals::at_once_if(true, open)?;
             log_shared_use(&segment, args.common.options.key);
             let code = lines(args, &mut SharedUseSink { segment, deadline: &deadline })?;
             log::info!("detached the segment of key {}", args.common.options.key);
@@ -186,15 +191,15 @@ fn too_long(sink: &dyn Sink, number: u64, length: usize, more: bool) -> anyhow::
 fn not_sent(error: Error, sink: &dyn Sink, sent: u64, first: u64) -> anyhow::Error {
     let removed = error.is_removed();
     let untaken = if removed { sink.untaken().min(sent) } else { 0 };
-    let error = anyhow::Error::from(error);
+    let mut what = match first > sent {
+        true => format!("line {first} was not sent"),
+        false => format!("after line {sent}"),
+    };
     if untaken > 0 {
         let from = sent - untaken + 1;
-        error.context(format!("lines {from} to {sent} were sent and may not have been printed"))
-    } else if first > sent {
-        error.context(format!("line {first} was not sent"))
-    } else {
-        error.context(format!("after line {sent}"))
+        what += &format!("; lines {from} to {sent} were sent and may not have been printed");
     }
+    anyhow::Error::from(error).context(what)
 }
 
 /// The ring: a lane of its own.

@@ -5,7 +5,7 @@
 use crate::Interrupter;
 use nix::errno::Errno;
 use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{compiler_fence, AtomicBool, AtomicI32, Ordering};
 
 /// Number of the signal that came; 0: none yet.
 static STOP: AtomicI32 = AtomicI32::new(0);
@@ -13,7 +13,13 @@ static STOP: AtomicI32 = AtomicI32::new(0);
 /// What ends the sleep that the program may be in: the semaphore's set and number; -1: nothing.
 static SLEEP: [AtomicI32; 2] = [AtomicI32::new(-1), AtomicI32::new(-1)];
 
+/// A signal ends the program on the spot.
+static AT_ONCE: AtomicBool = AtomicBool::new(false);
+
 extern "C" fn on_signal(number: i32) {
+    if AT_ONCE.load(Ordering::Relaxed) {
+        end(number);
+    }
     // The interrupted code may be about to look at errno.
     let errno = Errno::last_raw();
     STOP.store(number, Ordering::Relaxed);
@@ -25,6 +31,25 @@ extern "C" fn on_signal(number: i32) {
         Interrupter::from_raw(set, num.load(Ordering::Relaxed)).wake();
     }
     Errno::set_raw(errno);
+}
+
+/// Ends the program by the shell's convention; the kernel frees what it held.
+fn end(number: i32) -> ! {
+    // SAFETY: _exit does not return and may be called in a signal handler.
+    unsafe { nix::libc::_exit(i32::from(super::exit::SIGNAL) + number) }
+}
+
+/// Does what `wait` does, which holds nothing that a sudden end could spoil; if `at_once`, a signal
+/// ends the program meanwhile.
+pub fn at_once_if<T>(at_once: bool, wait: impl FnOnce() -> T) -> T {
+    AT_ONCE.store(at_once, Ordering::Relaxed);
+    compiler_fence(Ordering::SeqCst); // with the handler, which runs on this thread
+    if let (true, Some(number)) = (at_once, stop()) {
+        end(number); // it came before
+    }
+    let result = wait();
+    AT_ONCE.store(false, Ordering::Relaxed);
+    result
 }
 
 /// Begins to take the signals.
