@@ -1,0 +1,260 @@
+# shellcheck shell=bash disable=SC2034 # the names set here are for who sources this
+# The build machine's side of the emulated boards: tools, ARM compiler, kernel, busybox.
+# Sourced by bash scripts (qemu/run, qemu/runner, qemu/setup, tests/run):
+#
+#   . qemu/lib.sh
+#   need_host_tools        installs or names what is missing (77)
+#   arm_compiler           exports what cargo needs for --target "$arm_target"
+#   fetch_guest            sets $kernel, $dtb_dir and $busybox
+#
+# Downloads stay in $cache and are used again; `rm -r` it to fetch anew. Debian's
+# packages are unpacked there, never installed: the system's own compiler,
+# architectures and package lists stay as they are.
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${SHMDEMO_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/shmdemo-qemu}
+arm_target=armv7-unknown-linux-gnueabihf
+cross=arm-linux-gnueabihf # prefix of the cross tools
+minimum_rust=1.82
+
+say() { printf 'qemu: %s\n' "$*" >&2; }
+die() { # EXIT-CODE TEXT...
+    local code=$1
+    shift
+    say "$@"
+    exit "$code"
+}
+
+# ---- tools from Debian, installed --------------------------------------------
+
+missing_packages() {
+    command -v qemu-system-arm >/dev/null || echo qemu-system-arm
+    command -v cpio >/dev/null || echo cpio
+    command -v cc >/dev/null || echo gcc
+    [ -e /usr/include/stdio.h ] || echo libc6-dev
+    command -v $cross-gcc >/dev/null || echo gcc-$cross
+    # gcc prints the bare name of a file it does not find.
+    [ "$($cross-gcc -print-file-name=crt1.o 2>/dev/null || echo crt1.o)" != crt1.o ] ||
+        echo libc6-dev-armhf-cross
+}
+
+need_host_tools() {
+    command -v cargo >/dev/null ||
+        die 77 "cargo is missing; get it from https://rustup.rs and run this again"
+    local missing line log=$cache/install.log try
+    mapfile -t missing < <(missing_packages)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    line="apt-get install -y --no-install-recommends ${missing[*]}"
+    command -v apt-get >/dev/null || die 77 "missing, by their names in Debian: ${missing[*]}"
+    [ "$(id -u)" = 0 ] || die 77 "tools are missing; this installs them: sudo apt-get update; sudo $line"
+    say "installing ${missing[*]}"
+    mkdir -p "$cache"
+    : >"$log"
+    for try in 1 2 3; do
+        # An index that fails to download does not matter as long as the packages come.
+        # shellcheck disable=SC2086 # words on purpose
+        DEBIAN_FRONTEND=noninteractive $line -o DPkg::Lock::Timeout=300 >>"$log" 2>&1 </dev/null && break
+        [ "$try" = 3 ] || apt-get update >>"$log" 2>&1 || sleep $((try * 5))
+    done
+    mapfile -t missing < <(missing_packages)
+    [ ${#missing[@]} = 0 ] && return
+    tail -n 15 "$log" >&2
+    die 77 "could not install ${missing[*]} (see $log); after mending apt run: $line"
+}
+
+# ---- packages from Debian, unpacked ------------------------------------------
+
+# apt with lists and downloads of its own, for this machine's architecture and armhf;
+# sources and keys are the system's. $1 says which dpkg status it looks at.
+private_apt() { # STATUS-FILE COMMAND...
+    local status=$1
+    shift
+    APT_CONFIG=$cache/apt/apt.conf "$1" -o Dir::State::status="$status" "${@:2}"
+}
+
+private_apt_update() {
+    [ -z "${private_apt_fresh-}" ] || return 0
+    command -v apt-get >/dev/null ||
+        die 77 "no apt-get here: use Debian or Ubuntu, or a container of it"
+    local apt=$cache/apt try
+    mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
+    : >"$apt/no-status"
+    cat >"$apt/apt.conf" <<EOF
+APT::Architectures { "$(dpkg --print-architecture)"; "armhf"; };
+APT::Sandbox::User "root";
+Dir::State "$apt/state";
+Dir::Cache "$apt/cache";
+Acquire::Retries "3";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+EOF
+    say "fetching Debian's package lists"
+    for try in 1 2 3; do
+        private_apt "$apt/no-status" apt-get -q update >"$apt/update.log" 2>&1 && break
+        # One index of many may fail; what counts is that the packages are known.
+        [ -z "$(versions linux-image-armmp:armhf)" ] || break
+        sleep $((try * 5))
+    done
+    private_apt_fresh=yes
+}
+
+versions() { # PACKAGE: newest first
+    private_apt "$cache/apt/no-status" apt-cache madison "$1" | awk '{ print $3 }' | sort -Vru
+}
+
+depends() { # PACKAGE=VERSION PATTERN: the name of the first dependency that fits
+    private_apt "$cache/apt/no-status" apt-cache show "$1" |
+        sed -n 's/^Depends: //p' | tr -c 'a-z0-9.+-' '\n' | grep -Ex "$2" | sed -n 1p
+}
+
+download() { # FOLDER PACKAGE...
+    local to=$1 try
+    shift
+    mkdir -p "$to"
+    for try in 1 2 3; do
+        (cd "$to" && private_apt "$cache/apt/no-status" apt-get -q download "$@") \
+            >"$cache/apt/download.log" 2>&1 && return
+        sleep $((try * 5))
+    done
+    tail -n 5 "$cache/apt/download.log" >&2
+    die 77 "could not download $* from Debian; check the network and run this again"
+}
+
+# Everything below $cache is made under a name of its own first and then moved,
+# by one process at a time.
+locked() { # COMMAND...
+    mkdir -p "$cache"
+    { flock 9 && "$@"; } 9>"$cache/lock"
+}
+
+# ---- kernel and busybox --------------------------------------------------------
+
+fetch_guest() {
+    locked fetch_guest_files
+    kernel=$(echo "$cache"/guest/boot/vmlinuz-*)
+    dtb_dir=$(echo "$cache"/guest/usr/lib/linux-image-*)
+    busybox=$cache/guest/bin/busybox
+}
+
+fetch_guest_files() {
+    [ ! -e "$cache/guest" ] || return 0
+    local new=$cache/guest.new image version deb
+    rm -rf "$new"
+    private_apt_update
+    version=$(versions linux-image-armmp:armhf | sed -n 1p)
+    [ -n "$version" ] || {
+        tail -n 5 "$cache/apt/update.log" >&2
+        die 77 "apt's sources know no linux-image-armmp for armhf; see $cache/apt/update.log"
+    }
+    image=$(depends "linux-image-armmp:armhf=$version" 'linux-image-[0-9].*')
+    say "fetching $image and busybox-static (armhf)"
+    download "$new/deb" "$image:armhf" busybox-static:armhf
+    for deb in "$new"/deb/*; do
+        dpkg --fsys-tarfile "$deb" | tar -x -C "$new" --wildcards \
+            './boot/vmlinuz*' '*/vexpress-v2p-ca9.dtb' '*/imx6ul*-14x14-evk.dtb' './bin/busybox' 2>/dev/null || true
+    done
+    rm -r "$new/deb"
+    compgen -G "$new/boot/vmlinuz-*" >/dev/null || die 77 "no kernel in Debian's $image"
+    [ -e "$new/bin/busybox" ] || die 77 "no busybox in Debian's busybox-static"
+    mv "$new" "$cache/guest"
+}
+
+# ---- ARM compiler --------------------------------------------------------------
+
+has_arm_target() { # RUSTC
+    local dir
+    dir=$(cd "$repo" && "$1" --print target-libdir --target $arm_target 2>/dev/null) &&
+        [ -d "$dir" ]
+}
+
+# The compiler cargo uses anyway, where it has the ARM target (rustup target add ...,
+# or RUSTC=...); Debian's, unpacked, where it has not.
+arm_compiler() {
+    if has_arm_target "${RUSTC:-rustc}"; then
+        say "compiler: $("${RUSTC:-rustc}" --version), as installed, has $arm_target"
+    else
+        locked fetch_compiler
+        export RUSTC=$cache/rust/rustc RUSTDOC=$cache/rust/rustdoc
+        say "compiler: $("$RUSTC" --version), Debian's packages unpacked in $cache/rust"
+    fi
+    export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=$cross-gcc
+}
+
+# The unpacked programs look for their libraries in /usr/lib unless told otherwise.
+compiler_wrapper() { # rustc or rustdoc
+    local lib
+    lib=$cache/rust/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || cc -print-multiarch)
+    cat <<EOF
+#!/bin/sh
+export LD_LIBRARY_PATH="$lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
+EOF
+    [ "$1" = rustc ] || cat <<'EOF'
+# Newer cargo calls the runner's options by names that rustdoc has had since 1.89.
+for arg do
+    shift
+    case $arg in
+    --test-runtool | --test-runtool-arg)
+        export RUSTC_BOOTSTRAP=1
+        set -- "$@" -Zunstable-options "--${arg#--test-}" ;;
+    *) set -- "$@" "$arg" ;;
+    esac
+done
+EOF
+    printf 'exec "%s" "$@"\n' "$cache/rust/usr/bin/$1"
+}
+
+fetch_compiler() {
+    [ ! -e "$cache/rust" ] || return 0
+    local new=$cache/rust.new host name std version std_shared deb tool
+    rm -rf "$new"
+    private_apt_update
+    host=$(dpkg --print-architecture)
+    # The newest version to be had for both architectures: they must be the same.
+    for name in rustc-web rustc; do
+        std=${name/rustc/libstd-rust}-dev
+        version=$(comm -12 <(versions "$name:$host" | sort) <(versions "$std:armhf" | sort) |
+            sort -V | tail -n 1)
+        [ -z "$version" ] || ! dpkg --compare-versions "$version" ge $minimum_rust || break
+        version=
+    done
+    [ -n "$version" ] ||
+        die 77 "Debian's packages hold no Rust $minimum_rust or newer for both $host and armhf;" \
+            "with rustup: rustup target add $arm_target"
+    std_shared=$(depends "$std:$host=$version" 'libstd-rust.*-[0-9.]+')
+    say "fetching $name $version for $host and armhf (about 110 MB)"
+    # apt downloads what the system lacks of the compiler's dependencies (LLVM) as well.
+    rm -f "$cache"/apt/cache/archives/*.deb
+    private_apt /var/lib/dpkg/status apt-get -q -y --download-only --no-install-recommends \
+        --allow-downgrades --allow-change-held-packages -o Debug::NoLocking=1 \
+        install "$name:$host=$version" "$std:$host=$version" "$std_shared:$host=$version" \
+        >"$cache/apt/download.log" 2>&1 </dev/null || {
+        tail -n 10 "$cache/apt/download.log" >&2
+        die 77 "could not download $name $version from Debian (see $cache/apt/download.log);" \
+            "run this again, or with rustup: rustup target add $arm_target"
+    }
+    mkdir -p "$new/deb"
+    find "$cache/apt/cache/archives" -name '*.deb' -exec mv -t "$new/deb" {} +
+    download "$new/deb" "$std:armhf=$version"
+    for tool in "$name" "$std" "$std_shared"; do
+        # What the system has installed in this very version was not downloaded.
+        compgen -G "$new/deb/${tool}_*_$host.deb" >/dev/null ||
+            download "$new/deb" "$tool:$host=$version"
+    done
+    for deb in "$new"/deb/*.deb; do
+        case ${deb##*/} in
+        libc6_* | libc6-dev_* | libc-bin_* | gcc* | binutils*) continue ;;
+        esac
+        dpkg -x "$deb" "$new"
+    done
+    rm -rf "${new:?}/deb" "${new:?}/usr/share"
+    for tool in rustc rustdoc; do
+        compiler_wrapper $tool >"$new/$tool"
+        chmod 755 "$new/$tool"
+    done
+    mv "$new" "$cache/rust"
+    has_arm_target "$cache/rust/rustc" || {
+        mv "$cache/rust" "$cache/rust.broken"
+        die 77 "the compiler unpacked in $cache/rust.broken does not run;" \
+            "with rustup: rustup target add $arm_target"
+    }
+}

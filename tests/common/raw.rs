@@ -1,0 +1,200 @@
+//! The few raw system calls the tests make themselves: System V calls on the tests' own
+//! segments and semaphore sets, a pseudo terminal, mounts and one system-call filter.
+//! Everything here is safe to call; each unsafe block says why.
+#![allow(unsafe_code)]
+
+use nix::errno::Errno;
+use nix::libc::{self, c_int, c_void};
+use std::ffi::{CStr, CString};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+fn checked(result: c_int) -> Result<c_int, Errno> {
+    Errno::result(result)
+}
+
+/// The id of the segment with this key, as far as the caller may know of it.
+pub fn shm_id(key: i32) -> Option<i32> {
+    // SAFETY: shmget takes plain numbers.
+    checked(unsafe { libc::shmget(key, 0, 0) }).ok()
+}
+
+/// A new segment. Panics where one with this key is there already.
+pub fn shm_create(key: i32, size: usize, mode: i32) -> i32 {
+    // SAFETY: shmget takes plain numbers.
+    checked(unsafe { libc::shmget(key, size, libc::IPC_CREAT | libc::IPC_EXCL | mode) })
+        .expect("shmget for a new segment")
+}
+
+pub fn shm_remove(id: i32) {
+    // SAFETY: IPC_RMID looks at no buffer.
+    unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
+}
+
+fn shm_stat(id: i32) -> libc::shmid_ds {
+    let mut ds = std::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: IPC_STAT fills the structure it is given, which lives until the call is over.
+    checked(unsafe { libc::shmctl(id, libc::IPC_STAT, ds.as_mut_ptr()) }).expect("IPC_STAT");
+    // SAFETY: zeroed, then filled by the kernel; the structure is made of plain numbers.
+    unsafe { ds.assume_init() }
+}
+
+/// Gives the segment another owner (the creator stays) and mode.
+pub fn shm_give(id: i32, uid: u32, mode: u32) {
+    let mut ds = shm_stat(id);
+    ds.shm_perm.uid = uid;
+    ds.shm_perm.mode = mode as _;
+    // SAFETY: IPC_SET reads the structure it is given, which lives until the call is over.
+    checked(unsafe { libc::shmctl(id, libc::IPC_SET, &mut ds) }).expect("IPC_SET");
+}
+
+/// A segment of the test's own, attached.
+pub struct View {
+    start: *mut u8,
+    size: usize,
+}
+
+impl View {
+    pub fn attach(id: i32) -> View {
+        let size = shm_stat(id).shm_segsz;
+        // SAFETY: the kernel chooses an address that is free.
+        let start = unsafe { libc::shmat(id, std::ptr::null(), 0) };
+        assert!(start as isize != -1, "shmat: {}", Errno::last());
+        View { start: start.cast(), size }
+    }
+
+    /// What the segment holds. Meaningful only while no other process writes there.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut copy = vec![0; self.size];
+        // SAFETY: `size` bytes are attached at `start` (IPC_STAT) until drop; the copy is as long and
+        // apart from it.
+        unsafe { std::ptr::copy_nonoverlapping(self.start, copy.as_mut_ptr(), self.size) };
+        copy
+    }
+
+    pub fn write(&self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.size);
+        // SAFETY: the range was checked against the size of what is attached; the source is apart from it.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.add(at), bytes.len()) };
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: `start` came from shmat, and no reference into the segment is ever handed out.
+        unsafe { libc::shmdt(self.start as *const c_void) };
+    }
+}
+
+/// The bytes of a segment, attached for the moment.
+pub fn shm_bytes(id: i32) -> Vec<u8> {
+    View::attach(id).bytes()
+}
+
+pub fn sem_id(key: i32) -> Option<i32> {
+    // SAFETY: semget takes plain numbers.
+    checked(unsafe { libc::semget(key, 0, 0) }).ok()
+}
+
+/// A new semaphore set. Panics where one with this key is there already.
+pub fn sem_create(key: i32, count: i32, mode: i32) -> i32 {
+    // SAFETY: semget takes plain numbers.
+    checked(unsafe { libc::semget(key, count, libc::IPC_CREAT | libc::IPC_EXCL | mode) })
+        .expect("semget for a new set")
+}
+
+pub fn sem_remove(id: i32) {
+    // SAFETY: IPC_RMID takes no fourth argument.
+    unsafe { libc::semctl(id, 0, libc::IPC_RMID) };
+}
+
+pub fn sem_set(id: i32, number: i32, value: i32) {
+    // SAFETY: SETVAL takes a plain number as its fourth argument.
+    checked(unsafe { libc::semctl(id, number, libc::SETVAL, value) }).expect("SETVAL");
+}
+
+pub fn sem_get(id: i32, number: i32) -> i32 {
+    // SAFETY: GETVAL takes no fourth argument.
+    checked(unsafe { libc::semctl(id, number, libc::GETVAL) }).expect("GETVAL")
+}
+
+/// ftok(3), from the C library.
+pub fn ftok(path: &Path, id: i32) -> i32 {
+    let path = CString::new(path.as_os_str().as_bytes()).expect("path without NUL");
+    // SAFETY: the path is a C string that lives until the call is over.
+    checked(unsafe { libc::ftok(path.as_ptr(), id) }).expect("ftok")
+}
+
+/// Both ends of a new pseudo terminal: the keyboard's and the program's.
+pub fn terminal() -> Result<(OwnedFd, OwnedFd), Errno> {
+    // SAFETY: posix_openpt takes flags and returns a descriptor nobody else owns.
+    let keyboard =
+        checked(unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) })?;
+    // SAFETY: the descriptor is fresh and owned by nobody.
+    let keyboard_fd = unsafe { OwnedFd::from_raw_fd(keyboard) };
+    let mut name = [0; 64];
+    // SAFETY: both work on the descriptor opened above; ptsname_r writes at most the length it is told.
+    unsafe {
+        checked(libc::grantpt(keyboard))?;
+        checked(libc::unlockpt(keyboard))?;
+        match libc::ptsname_r(keyboard, name.as_mut_ptr(), name.len()) {
+            0 => {}
+            error => return Err(Errno::from_raw(error)),
+        }
+    }
+    // SAFETY: ptsname_r left a C string in `name`; open returns a descriptor nobody else owns.
+    let screen = checked(unsafe {
+        libc::open(
+            CStr::from_ptr(name.as_ptr()).as_ptr(),
+            libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC,
+        )
+    })?;
+    // SAFETY: the descriptor is fresh and owned by nobody.
+    Ok((keyboard_fd, unsafe { OwnedFd::from_raw_fd(screen) }))
+}
+
+/// mount(2); `data`: options of the file system.
+pub fn mount(
+    source: &str,
+    target: &Path,
+    kind: &str,
+    flags: libc::c_ulong,
+    data: &str,
+) -> Result<(), Errno> {
+    let text = |text: &str| CString::new(text).expect("text without NUL");
+    let (source, kind, data) = (text(source), text(kind), text(data));
+    let target = CString::new(target.as_os_str().as_bytes()).expect("path without NUL");
+    // SAFETY: four C strings that live until the call is over.
+    checked(unsafe {
+        libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast())
+    })
+    .map(drop)
+}
+
+/// From now on this thread, and what it starts, mounts for itself alone.
+pub fn private_mounts() -> Result<(), Errno> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+    mount("none", Path::new("/"), "none", libc::MS_REC | libc::MS_PRIVATE, "")
+}
+
+/// From now on shmget and semget fail with ENOSYS in this thread and in the processes it starts,
+/// as they do in a kernel built without System V IPC.
+pub fn forbid_sysv() -> Result<(), Errno> {
+    let step =
+        |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut program = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 2, 0, libc::SYS_shmget as u32),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, 0, libc::SYS_semget as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: the kernel copies the filter, which lives until both calls are over.
+    unsafe {
+        checked(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+        checked(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter, 0, 0))?;
+    }
+    Ok(())
+}

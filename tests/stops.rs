@@ -1,0 +1,460 @@
+//! Programs that are stopped, killed, cut off from their output or from their channel: nothing is lost.
+#![deny(unsafe_code)]
+
+mod common;
+
+use common::{
+    in_thread, numbered, patience, raw, run, shm_row, skipped, until, Channel, Folder, Proc,
+};
+use nix::sys::signal::Signal::{self, SIGCONT, SIGINT, SIGTERM};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The numbers on complete lines; what follows the last newline of a killed program is no line.
+fn numbers(out: &[u8]) -> Vec<u32> {
+    let text = String::from_utf8_lossy(out);
+    let (lines, _) = text.rsplit_once('\n').unwrap_or_default();
+    lines
+        .lines()
+        .map(|line| line.parse().unwrap_or_else(|_| panic!("torn line '{line}'")))
+        .collect()
+}
+
+#[test]
+fn kill_9_of_the_server_loses_nothing() {
+    const LAST: u32 = 30_000;
+    let channel = Channel::new();
+    let mut server = channel.running(&[]);
+    let mut client = Proc::spawn(channel.client(&[]));
+    client.feed([numbered(LAST), b"end\n".to_vec()].concat());
+    let (mut next, mut doubles) = (1, 0);
+    let mut take = |out: &[u8]| {
+        let got = numbers(out);
+        if let Some(first) = got.first() {
+            assert!(*first <= next, "lost: {next} to {}", first - 1);
+            doubles += next - first;
+            assert!(got.windows(2).all(|pair| pair[1] == pair[0] + 1), "order after a restart");
+            next = next.max(got[got.len() - 1] + 1);
+        }
+        next
+    };
+    for kill in 1..=6 {
+        // One server more each time; it is killed in the midst of its work, 4 000 lines on.
+        server.wait_stdout("its share", |out| {
+            numbers(&out[out.len().saturating_sub(20)..]).last().is_some_and(|n| *n >= kill * 4_000)
+        });
+        take(&server.kill().stdout);
+        server = Proc::spawn(channel.server(&[]));
+    }
+    client.finish_with_stdin().expect(0);
+    let out = server.finish();
+    assert_eq!(take(&out.expect(0).stdout), LAST + 1);
+    println!("printed twice after 6 kills: {doubles}");
+    channel.assert_gone();
+}
+
+#[test]
+fn kill_9_of_a_server_that_waits_to_write_loses_nothing() {
+    // What it has not been able to print is still in the ring: nobody reads the pipe.
+    let channel = Channel::new();
+    let (server, pipe) = Proc::spawn_reading(channel.server(&[]), Stdio::null(), Stdio::piped());
+    let mut client = Proc::spawn(channel.client(&[]));
+    client.feed([numbered(40_000), b"end\n".to_vec()].concat());
+    let until_quiet = || {
+        let before = channel.bytes();
+        std::thread::sleep(Duration::from_millis(100));
+        let queued = channel.status().numbers("queued").into_iter().fold(0.0, f64::max);
+        queued > 12_000.0 && channel.bytes() == before
+    };
+    until("pipe and ring are full", || shm_row(channel.key).is_some() && until_quiet());
+    server.kill();
+    let mut printed = Vec::new();
+    pipe.expect("stdout is a pipe").read_to_end(&mut printed).expect("what it printed");
+    let printed = numbers(&printed);
+    let rest = Proc::spawn(channel.server(&[])).finish();
+    client.finish_with_stdin().expect(0);
+    let rest = numbers(&rest.expect(0).stdout);
+    let (last, first) = (printed[printed.len() - 1], rest[0]);
+    assert!(first <= last + 1, "lost: {} to {}", last + 1, first - 1);
+    let all = [&printed[..first as usize - 1], &rest].concat();
+    assert!(all.iter().copied().eq(1..=40_000));
+}
+
+#[test]
+fn kill_9_of_the_client_loses_nothing_it_had_sent_and_frees_its_lane() {
+    let channel = Channel::new();
+    let server = channel.running(&["--lanes", "1"]);
+    let mut seen = 0;
+    for round in 0..5 {
+        let mut client = Proc::spawn(channel.client(&[]));
+        client.feed(numbered(200_000));
+        server.wait_stdout("some of its lines", |out| out.len() > seen + 20_000);
+        client.kill();
+        // The only lane is free again, for a successor that waits for room at most.
+        run(channel.client(&["--timeout", "30"]), b"0\n").expect(0);
+        server.wait_stdout("the successor's line", |out| out[seen..].ends_with(b"\n0\n"));
+        let got = numbers(&server.stdout()[seen..]);
+        assert!(got.len() > 1_000, "round {round}");
+        let (successor, killed) = got.split_last().unwrap();
+        assert_eq!(*successor, 0);
+        assert!(killed.iter().zip(1..).all(|(got, wanted)| *got == wanted), "round {round}: a gap");
+        seen = server.stdout().len();
+    }
+    run(channel.client(&[]), b"end\n").expect(0);
+    server.finish().expect(0);
+    channel.assert_gone();
+}
+
+#[test]
+fn a_killed_servers_role_is_free_at_once() {
+    let channel = Channel::new();
+    let mut server = channel.running(&[]);
+    for _ in 0..5 {
+        server.kill();
+        server = Proc::spawn(channel.server(&[]));
+        run(channel.client(&[]), b"1\n").expect(0);
+        server.wait_stdout("the line", |out| out == b"1\n");
+    }
+}
+
+/// A server at work, stopped, with 50 messages in the ring that it has not seen.
+fn stopped_with_50(channel: &Channel, args: &[&str]) -> Proc {
+    let server = channel.running(args);
+    server.stop();
+    run(channel.client(&[]), &numbered(50)).expect(0);
+    server
+}
+
+#[test]
+fn sigterm_and_sigint_print_what_is_there_and_remove() {
+    for signal in [SIGTERM, SIGINT] {
+        let channel = Channel::new();
+        let server = stopped_with_50(&channel, &[]);
+        server.signal(signal);
+        server.signal(SIGCONT);
+        assert_eq!(server.finish().expect(0).stdout, numbered(50));
+        channel.assert_gone();
+        let idle = channel.running(&[]);
+        idle.signal(signal);
+        assert_eq!(idle.finish().expect(0).stdout, b"");
+        channel.assert_gone();
+    }
+}
+
+#[test]
+fn sigterm_and_sigint_with_persist_leave_the_rest_for_the_next() {
+    for signal in [SIGTERM, SIGINT] {
+        let channel = Channel::new();
+        let server = stopped_with_50(&channel, &["--persist"]);
+        server.signal(signal);
+        server.signal(SIGCONT);
+        let first = server.finish();
+        first.expect(0);
+        let made = channel.segment();
+        let next = channel.running(&["--persist"]);
+        assert_eq!(channel.segment().id, made.id, "the same segment");
+        let whole = |out: &[u8]| [&first.stdout, out].concat() == numbered(50);
+        next.wait_stdout("the rest, once", whole);
+        run(channel.client(&[]), b"more\n").expect(0);
+        next.wait_stdout("more", |out| out.ends_with(b"more\n"));
+        next.signal(signal);
+        next.finish().expect(0);
+    }
+}
+
+/// A client that waits ends by signal convention; what it had sent is its channel's already.
+fn ended(mut client: Proc, signal: Signal) {
+    until("it waits", || {
+        client.check_alive();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", client.pid()));
+        stat.expect("stat").contains(") S ")
+    });
+    client.signal(signal);
+    client.finish_with_stdin().expect(128 + signal as i32);
+}
+
+#[test]
+fn a_client_that_waits_for_input_ends_by_signal() {
+    for signal in [SIGTERM, SIGINT] {
+        let channel = Channel::new();
+        let server = channel.running(&[]);
+        let mut client = Proc::spawn(channel.client(&[]));
+        client.write(b"1\n");
+        server.wait_stdout("the line", |out| out == b"1\n");
+        ended(client, signal);
+        run(channel.client(&[]), b"2\nend\n").expect(0);
+        assert_eq!(server.finish().expect(0).text(), "1\n2\n");
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_room_or_a_lane_ends_by_signal() {
+    for signal in [SIGTERM, SIGINT] {
+        let channel = Channel::new();
+        let server = channel.running(&["--size", "8K", "--lanes", "1"]);
+        server.stop();
+        let mut client = Proc::spawn(channel.client(&[]));
+        client.feed(numbered(5_000));
+        until("the ring is full", || {
+            let queued = channel.status().numbers("queued").into_iter().fold(0.0, f64::max);
+            queued > 6_000.0
+        });
+        let waiting = Proc::spawn(channel.client(&[]));
+        until("the segment is attached", || channel.segment().attached >= 3);
+        ended(waiting, signal);
+        ended(client, signal);
+        server.signal(SIGCONT);
+        run(channel.client(&[]), b"end\n").expect(0);
+        let out = server.finish();
+        let got = numbers(&out.expect(0).stdout);
+        assert!(got.len() > 500 && got.iter().zip(1..).all(|(got, wanted)| *got == wanted));
+        channel.assert_gone();
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_a_server_ends_by_signal() {
+    for signal in [SIGTERM, SIGINT] {
+        let channel = Channel::new();
+        let client = Proc::spawn(channel.client(&["--no-create"]));
+        until("it has come to its signal handlers", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", client.pid()));
+            let caught = status.expect("status").lines().find_map(|line| {
+                u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok()
+            });
+            caught.is_some_and(|set| set & 1 << (signal as i32 - 1) != 0)
+        });
+        ended(client, signal);
+        channel.assert_gone();
+    }
+}
+
+/// A server with this for its stdout stops with 74, and the next one prints all ten lines.
+fn cannot_print(stdout: impl Fn() -> Stdio, errno: &str) {
+    for args in [&[][..], &["--persist"]] {
+        let channel = Channel::new();
+        channel.filled(&numbered(10));
+        let mut server = Proc::spawn_with(channel.server(args), Stdio::null(), stdout());
+        server.finish_with_stdin().fails(74, &[errno]);
+        let next = channel.running(&[]);
+        next.wait_stdout("all ten", |out| out == numbered(10));
+    }
+}
+
+#[test]
+fn a_full_device_is_74_and_keeps_the_messages() {
+    cannot_print(|| File::create("/dev/full").expect("/dev/full").into(), "ENOSPC");
+}
+
+#[test]
+fn a_closed_stdout_is_74_and_keeps_the_messages() {
+    let closed = || {
+        // A pipe nobody reads any more: the stdin of a program that has ended.
+        let mut done = std::process::Command::new(common::find_program("shmdemo-server").unwrap())
+            .arg("-V")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server's version");
+        let pipe = done.stdin.take().expect("stdin is a pipe");
+        done.wait().expect("wait");
+        Stdio::from(pipe)
+    };
+    cannot_print(closed, "EPIPE");
+}
+
+#[test]
+fn a_file_system_that_fills_up_has_each_message_once() {
+    let folder = Folder::new();
+    in_thread(|| {
+        let small = raw::private_mounts()
+            .and_then(|()| raw::mount("tmpfs", &folder.0, "tmpfs", 0, "size=4096"));
+        if let Err(error) = small {
+            return skipped(&format!("no small file system of one's own: {error}"));
+        }
+        let channel = Channel::new();
+        let line = |n: usize| format!("{n:0>99}\n");
+        let all: String = (0..60).map(line).collect();
+        channel.filled(all.as_bytes());
+        let file = folder.0.join("out");
+        let into = File::create(&file).expect("a file");
+        let mut server = Proc::spawn_with(channel.server(&[]), Stdio::null(), into.into());
+        server.finish_with_stdin().fails(74, &["ENOSPC"]);
+        let written = std::fs::read_to_string(&file).expect("what was written");
+        let complete = written.len() / 100 * 100;
+        assert!(complete > 0 && complete < all.len() && all.starts_with(&written));
+        let next = channel.running(&[]);
+        next.wait_stdout("the rest, once", |out| out == &all.as_bytes()[complete..]);
+    });
+}
+
+#[test]
+fn a_status_that_cannot_be_printed_is_74() {
+    let channel = Channel::new();
+    channel.filled(b"x\n");
+    for args in [&[][..], &["--json"]] {
+        let full = File::create("/dev/full").expect("/dev/full");
+        let mut status = Proc::spawn_with(channel.sub("status", args), Stdio::null(), full.into());
+        status.finish_with_stdin().fails(74, &["ENOSPC"]);
+    }
+}
+
+/// A pair at work, two lines through; then `remove`, and one more line is sent.
+fn removed(remove: impl FnOnce(&Channel), woken: bool) {
+    let channel = Channel::new();
+    let mut server = channel.running(&[]);
+    let mut client = Proc::spawn(channel.client(&[]));
+    client.write(b"one\ntwo\n");
+    server.wait_stdout("both", |out| out == b"one\ntwo\n");
+    let before = channel.segment().id;
+    remove(&channel);
+    if woken {
+        server.finish_with_stdin().fails(69, &["removed"]);
+    }
+    client.write(b"three\nfour\n");
+    client.finish_with_stdin().fails(69, &["removed", "line 3"]);
+    if !woken {
+        server.finish_with_stdin().fails(69, &["removed"]);
+    }
+    let left = shm_row(channel.key);
+    assert!(left.is_none_or(|row| row.id == before), "nothing was made anew");
+}
+
+#[test]
+fn remove_force_under_a_running_pair_is_69() {
+    removed(
+        |channel| {
+            run(channel.sub("remove", &["--force"]), b"").expect(0);
+        },
+        true,
+    );
+}
+
+#[test]
+fn a_segment_removed_under_a_running_pair_is_69() {
+    removed(|channel| raw::shm_remove(channel.segment().id), false);
+}
+
+#[test]
+fn semaphores_removed_under_a_running_pair_are_69() {
+    removed(|channel| raw::sem_remove(common::sem_row(channel.key).expect("a set").id), false);
+}
+
+#[test]
+fn a_client_that_waits_for_room_says_when_its_channel_goes() {
+    let channel = Channel::new();
+    let mut client = Proc::spawn(channel.client(&[]));
+    client.feed(numbered(20_000));
+    until("the ring is full", || {
+        client.check_alive();
+        let out = run(channel.sub("status", &["--json"]), b"");
+        common::Json::parse(&out.text())
+            .is_ok_and(|status| status.numbers("queued").into_iter().fold(0.0, f64::max) > 12_000.0)
+    });
+    run(channel.sub("remove", &["--force"]), b"").expect(0);
+    client.finish_with_stdin().fails(69, &["removed", "line"]);
+    channel.assert_gone();
+}
+
+#[test]
+fn a_channel_made_anew_is_not_joined_by_the_old_pair() {
+    let channel = Channel::new();
+    let mut old_server = channel.running(&[]);
+    let mut old_client = Proc::spawn(channel.client(&[]));
+    old_client.write(b"old\n");
+    old_server.wait_stdout("the line", |out| out == b"old\n");
+    run(channel.sub("remove", &["--force"]), b"").expect(0);
+    let server = Proc::spawn(channel.server(&[]));
+    run(channel.client(&[]), b"new\n").expect(0);
+    server.wait_stdout("the line", |out| out == b"new\n");
+    old_client.write(b"lost\n");
+    old_client.finish_with_stdin().fails(69, &["line 2"]);
+    old_server.finish_with_stdin().expect(69);
+    run(channel.client(&[]), b"end\n").expect(0);
+    assert_eq!(server.finish().expect(0).text(), "new\n");
+    channel.assert_gone();
+}
+
+/// Processor time and context switches of all tasks of a process.
+fn work(pid: i64) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its tasks");
+    let mut work: Vec<String> = tasks
+        .flatten()
+        .map(|task| {
+            let read = |name| std::fs::read_to_string(task.path().join(name)).expect("its task");
+            let (stat, status) = (read("stat"), read("status"));
+            let times = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+            let switches = status.lines().filter(|line| line.contains("voluntary_ctxt_switches"));
+            format!("{} {}", times.collect::<Vec<_>>().join(" "), switches.collect::<String>())
+        })
+        .collect();
+    work.sort();
+    work
+}
+
+#[test]
+fn an_idle_pair_uses_no_cpu() {
+    let channel = Channel::new();
+    let server = channel.running(&[]);
+    let mut client = Proc::spawn(channel.client(&[]));
+    client.write(b"hello\n");
+    server.wait_stdout("the line", |out| out == b"hello\n");
+    let both = || [work(server.pid()), work(client.pid())];
+    let pause = Duration::from_millis(200);
+    until("both have come to rest", || {
+        let before = both();
+        std::thread::sleep(pause);
+        before == both()
+    });
+    let before = both();
+    assert!(before.iter().flatten().all(|task| task.contains("voluntary")), "{before:?}");
+    std::thread::sleep(pause * 10); // the time measured: nothing may happen in it
+    assert_eq!(before, both());
+}
+
+/// What the allocator has of the kernel: the heap and the data segment.
+fn memory(pid: i64) -> String {
+    let read = |name| std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("its memory");
+    let data = read("status").lines().find(|line| line.starts_with("VmData")).map(String::from);
+    let heap = read("maps").lines().find(|line| line.ends_with("[heap]")).map(String::from);
+    format!("{:?} {:?}", data.expect("VmData"), heap.unwrap_or_default().split(' ').next())
+}
+
+#[test]
+fn memory_is_the_same_after_1_000_and_200_000_messages() {
+    let channel = Channel::new();
+    let (server, out) = Proc::spawn_reading(channel.server(&[]), Stdio::null(), Stdio::piped());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    std::thread::spawn(move || {
+        let mut out = BufReader::new(out.expect("stdout is a pipe"));
+        let mut line = Vec::new();
+        while out.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            line.clear();
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let mut client = Proc::spawn(channel.client(&[]));
+    let mut stdin = client.take_stdin();
+    let mut send_up_to = |wanted: usize| {
+        let line = b"sixty-four bytes of text, as a short line of some log would be.\n";
+        for _ in count.load(Ordering::SeqCst)..wanted {
+            stdin.write_all(line).expect("writing to the client");
+        }
+        let start = std::time::Instant::now();
+        until("all were printed", || {
+            assert!(start.elapsed() < patience());
+            count.load(Ordering::SeqCst) == wanted
+        });
+    };
+    send_up_to(1_000);
+    let before = [memory(server.pid()), memory(client.pid())];
+    send_up_to(200_000);
+    assert_eq!(before, [memory(server.pid()), memory(client.pid())]);
+    drop(stdin);
+    client.finish().expect(0);
+}

@@ -1,0 +1,358 @@
+//! The command line: every option is what `--help` says, and nothing else gets further than exit 64.
+#![deny(unsafe_code)]
+
+mod common;
+
+use common::{client, run, server, shm_row, Channel, Folder, Output, Random};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::process::Command;
+
+/// Options with a value that is good, as far as they take one.
+const BOTH: &[(&str, &str)] = &[
+    ("-k", "KEY"),
+    ("--key", "KEY"),
+    ("--ftok", "FTOK"),
+    ("-0", ""),
+    ("--null", ""),
+    ("--protocol", "ring"),
+    ("--owner", "0"),
+    ("--address", "0x50000000"),
+    ("--round", ""),
+    ("--lock", ""),
+    ("--syslog", ""),
+    ("-v", ""),
+    ("-q", ""),
+    ("-h", ""),
+    ("--help", ""),
+    ("-V", ""),
+    ("--version", ""),
+];
+const SERVER: &[(&str, &str)] = &[
+    ("--lanes", "4"),
+    ("--size", "16K"),
+    ("--max-message", "2048"),
+    ("--mode", "0600"),
+    ("--group", "0"),
+    ("--prefix", "text"),
+    ("--persist", ""),
+];
+const COMMANDS: &[(&str, &[(&str, &str)])] = &[
+    ("status", &[("--json", ""), ("--watch", "1")]),
+    ("set", &[("--mode", "0600"), ("--uid", "0"), ("--gid", "0")]),
+    ("remove", &[("--force", "")]),
+];
+const CLIENT: &[(&str, &str)] =
+    &[("--no-create", ""), ("--end-word", "end"), ("--timeout", "1"), ("--mode", "0600")];
+
+/// Everything in the text that looks like an option.
+fn options(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+        .map(|word| word.trim_end_matches('-'))
+        .filter(|word| {
+            let name = word.trim_start_matches('-');
+            match word.len() - name.len() {
+                1 => name.len() == 1,
+                2 => !name.is_empty(),
+                _ => false,
+            }
+        })
+        .map(String::from)
+        .collect()
+}
+
+#[test]
+fn help_names_every_option_and_no_other() {
+    for (mut program, own) in [(server(), SERVER), (client(), CLIENT)] {
+        let is_server = own == SERVER;
+        let out = run(
+            {
+                program.arg("--help");
+                program
+            },
+            b"",
+        );
+        let help = out.expect(0).text();
+        assert_eq!(out.stderr, "");
+        let mut wanted: BTreeSet<String> =
+            BOTH.iter().chain(own).map(|(name, _)| name.to_string()).collect();
+        for (word, its_own) in COMMANDS.iter().filter(|_| is_server) {
+            assert!(help.contains(word), "no {word} in: {help}");
+            wanted.extend(its_own.iter().map(|(name, _)| name.to_string()));
+        }
+        // -v and -q may have long names too: those are tried below like all others.
+        let found = options(&help);
+        let extra: Vec<_> = found
+            .difference(&wanted)
+            .filter(|name| !["--verbose", "--quiet"].contains(&name.as_str()))
+            .collect();
+        let missing: Vec<_> = wanted.difference(&found).collect();
+        assert!(extra.is_empty() && missing.is_empty(), "extra: {extra:?}, missing: {missing:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_the_same_in_short_and_from_commands() {
+    for (program, name) in
+        [(server as fn() -> Command, "shmdemo-server"), (client, "shmdemo-client")]
+    {
+        let with = |args: &[&str]| {
+            let mut command = program();
+            command.args(args);
+            let out = run(command, b"");
+            out.expect(0);
+            out.text()
+        };
+        assert_eq!(with(&["-h"]), with(&["--help"]));
+        assert_eq!(with(&["-V"]), with(&["--version"]));
+        assert_eq!(with(&["-V"]).trim_end(), format!("{name} {}", env!("CARGO_PKG_VERSION")));
+        if name == "shmdemo-server" {
+            for (word, options) in COMMANDS {
+                let help = with(&[word, "--help"]);
+                assert!(options.iter().all(|(option, _)| help.contains(option)), "{word}: {help}");
+            }
+        }
+    }
+}
+
+/// A command with this option alone, and its value, in a form that ends by itself.
+fn try_option(
+    option: &str,
+    value: &str,
+    program: Command,
+    word: Option<&str>,
+    key: &str,
+    ftok: &str,
+) -> Output {
+    let value = match value {
+        "KEY" => key,
+        "FTOK" => ftok,
+        other => other,
+    };
+    let mut command = program;
+    command.args(word);
+    if !["-k", "--key", "--ftok"].contains(&option) {
+        command.args(["-k", key]);
+    }
+    if option == "--round" {
+        command.args(["--address", "0x50000000"]);
+    }
+    command.arg(option);
+    if !value.is_empty() {
+        command.arg(value);
+    }
+    run(command, b"")
+}
+
+#[test]
+fn every_option_is_accepted() {
+    let folder = Folder::new();
+    let file = folder.0.join("key");
+    std::fs::write(&file, "").expect("a file");
+    let ftok = format!("{},66", file.display());
+    let channel =
+        Channel::with_key(common::raw::ftok(&file, 66)).expect("a fresh file's key is free");
+    let key = format!("{:#x}", channel.key);
+    let _holder = channel.running(&["--persist"]);
+    let help = |option| ["-h", "--help", "-V", "--version"].contains(&option);
+    for (option, value) in BOTH.iter().chain(SERVER) {
+        // A server that understood all of it finds the role taken.
+        let out = try_option(option, value, server(), None, &key, &ftok);
+        let wanted = if help(option) { 0 } else { 75 };
+        assert_eq!(out.code(), wanted, "server {option} {value}: {}", out.stderr);
+    }
+    for (option, value) in BOTH.iter().chain(CLIENT) {
+        try_option(option, value, client(), None, &key, &ftok).expect(0);
+    }
+    for (word, options) in COMMANDS {
+        for (option, value) in *options {
+            if *option != "--watch" && *option != "--force" {
+                let value = match *option {
+                    "--uid" => nix::unistd::geteuid().to_string(),
+                    "--gid" => nix::unistd::getegid().to_string(),
+                    _ => value.to_string(),
+                };
+                try_option(option, &value, server(), Some(word), &key, &ftok).expect(0);
+            }
+        }
+    }
+}
+
+/// Option, value, words of the range.
+type Bad<'a> = (&'a str, &'a str, &'a [&'a str]);
+
+#[test]
+fn a_bad_value_is_64_and_names_option_value_and_range() {
+    let channel = Channel::new();
+    let key = channel.key.to_string();
+    let missing = "/nonexistent/path,1";
+    let both: &[Bad] = &[
+        ("--key", "abc", &["hex"]),
+        ("--key", "", &["hex"]),
+        ("--key", "0x", &["hex"]),
+        ("--key", "0xxyz", &["hex"]),
+        ("--key", "0", &["IPC_PRIVATE"]),
+        ("--key", "0x0", &["IPC_PRIVATE"]),
+        ("--key", "4294967296", &["hex"]),
+        ("--key", "0x100000000", &["hex"]),
+        ("--key", "12 34", &["hex"]),
+        ("--ftok", missing, &["ENOENT"]),
+        ("--ftok", "/", &["PATH,ID"]),
+        ("--ftok", "/,", &["PATH,ID"]),
+        ("--ftok", "/,abc", &["PATH,ID"]),
+        ("--protocol", "foo", &["ring", "shared_use_st"]),
+        ("--owner", "no-such-user-here", &["user", "uid"]),
+        ("--owner", "-1", &["uid"]),
+        ("--owner", "4294967296", &["uid"]),
+        ("--address", "zz", &["hex"]),
+        ("--address", "0x", &["hex"]),
+        ("--address", "0x10000000000000000", &["hex"]),
+    ];
+    let server_own: &[Bad] = &[
+        ("--lanes", "0", &["1..32"]),
+        ("--lanes", "33", &["1..32"]),
+        ("--lanes", "-1", &["1..32"]),
+        ("--lanes", "many", &["1..32"]),
+        ("--lanes", "99999999999999999999", &["1..32"]),
+        ("--size", "0", &["bytes", ".."]),
+        ("--size", "big", &["bytes", ".."]),
+        ("--size", "16X", &["bytes", ".."]),
+        ("--size", "K", &["bytes", ".."]),
+        ("--size", "-16K", &["bytes", ".."]),
+        ("--size", "99999999999999999999", &["bytes", ".."]),
+        ("--size", "18446744073709551615M", &["bytes", ".."]),
+        ("--size", "4194304M", &["bytes", ".."]),
+        ("--max-message", "x", &["1"]),
+        ("--max-message", "-1", &["1"]),
+        ("--max-message", "99999999999999999999", &["1"]),
+        ("--mode", "9", &["octal"]),
+        ("--mode", "0800", &["octal"]),
+        ("--mode", "rw", &["octal"]),
+        ("--mode", "10000", &["octal"]),
+        ("--mode", "-1", &["octal"]),
+        ("--group", "no-such-group-here", &["group", "gid"]),
+        ("--group", "-1", &["gid"]),
+    ];
+    let client_own: &[Bad] = &[
+        ("--timeout", "x", &["second"]),
+        ("--timeout", "-1", &["second"]),
+        ("--timeout", "nan", &["second"]),
+        ("--timeout", "", &["second"]),
+    ];
+    let check = |mut command: Command, (option, value, range): &Bad| {
+        if *option != "--key" {
+            command.args(["-k", &key]);
+        }
+        command.arg(format!("{option}={value}"));
+        let out = run(command, b"");
+        out.fails(64, &[option, value]);
+        out.fails(64, range);
+        assert_eq!(out.stdout, b"");
+    };
+    for case in both.iter().chain(server_own) {
+        check(server(), case);
+    }
+    for case in both.iter().chain(client_own) {
+        check(client(), case);
+    }
+    let commands: &[(&str, Bad)] = &[
+        ("status", ("--watch", "x", &["second"])),
+        ("status", ("--watch", "-1", &["second"])),
+        ("set", ("--mode", "999", &["octal"])),
+        ("set", ("--uid", "no-such-user-here", &["uid"])),
+        ("set", ("--gid", "no-such-group-here", &["gid"])),
+        ("remove", ("--key", "abc", &["hex"])),
+    ];
+    for (word, case) in commands {
+        let mut command = server();
+        command.arg(word);
+        check(command, case);
+    }
+    channel.assert_gone();
+}
+
+#[test]
+fn unknown_missing_and_stray_are_64() {
+    let channel = Channel::new();
+    let cases: &[(bool, &[&str], &str)] = &[
+        (true, &["--frobnicate"], "--frobnicate"),
+        (true, &["-Z"], "-Z"),
+        (true, &["stray"], "stray"),
+        (true, &["--persist", "stray"], "stray"),
+        (true, &["status", "stray"], "stray"),
+        (true, &["--persist=yes"], "--persist"),
+        (true, &["--lanes"], "--lanes"),
+        (true, &["--size"], "--size"),
+        (true, &["--mode"], "--mode"),
+        (true, &["--key"], "--key"),
+        (true, &["-k"], "-k"),
+        (true, &["--end-word", "x"], "--end-word"),
+        (true, &["--timeout", "1"], "--timeout"),
+        (true, &["--json"], "--json"),
+        (true, &["remove", "--json"], "--json"),
+        (true, &["status", "--force"], "--force"),
+        (false, &["--frobnicate"], "--frobnicate"),
+        (false, &["-Z"], "-Z"),
+        (false, &["stray"], "stray"),
+        (false, &["status"], "status"),
+        (false, &["--lanes", "2"], "--lanes"),
+        (false, &["--prefix", "x"], "--prefix"),
+        (false, &["--end-word"], "--end-word"),
+        (false, &["--timeout"], "--timeout"),
+        (false, &["--ftok"], "--ftok"),
+    ];
+    for (is_server, args, named) in cases {
+        let mut command = if *is_server { server() } else { client() };
+        // The key goes last or first: an option without its value must be the last.
+        let first = args[0].starts_with('-');
+        if first {
+            command.args(["-k", &channel.key.to_string()]);
+        }
+        command.args(*args);
+        if !first && *is_server {
+            command.args(["-k", &channel.key.to_string()]);
+        }
+        run(command, b"").fails(64, &[named]);
+    }
+    channel.assert_gone();
+}
+
+/// A few hundred argument lists of good, bad and absurd words. All end, with a code that is documented.
+#[test]
+fn no_argument_list_makes_them_panic() {
+    let channel = Channel::new();
+    let _holder = channel.running(&["--persist"]);
+    let long = "9".repeat(5_000);
+    let words: Vec<&str> = "-0 --null --protocol shared_use_st ring --owner --address 0x50000000 -1 --round \
+        --lock -v -q -h -V --lanes --size 16K --max-message 2048 --mode 0600 --group --prefix --persist \
+        --no-create --end-word --timeout 0 --json --watch=x -- - = --= --size=8K --lanes=3 -k= -kx \
+        status set remove 0x 1e9 nan é % %s \u{1b}[31m --force=x --timeout=0 --mode=0600 -vvq"
+        .split_whitespace()
+        .chain(["", " ", "\n", &long])
+        .collect();
+    let mut random = Random(20_000);
+    let mut codes = BTreeMap::new();
+    for round in 0..300 {
+        let mut command = if round % 2 == 0 { server() } else { client() };
+        command.env("RUST_BACKTRACE", "1").args(["-k", &channel.key.to_string()]);
+        for _ in 0..random.below(6) {
+            let mut word = words[random.below(words.len())].as_bytes().to_vec();
+            if random.below(8) == 0 {
+                let mut noise = [0; 4];
+                random.fill(&mut noise);
+                word.extend(noise.iter().filter(|byte| **byte != 0));
+            }
+            command.arg(OsString::from_vec(word));
+        }
+        // The client finds an end of input, the server a role that is taken: each must end by itself.
+        let name = format!("{command:?}");
+        let out = run(command, b"");
+        let known = [0, 64, 69, 73, 74, 75, 76, 77].contains(&out.code());
+        assert!(known, "{name}: {} {}", out.code(), out.stderr);
+        assert!(out.code() == 0 || !out.stderr.is_empty(), "{name}: {} without a word", out.code());
+        *codes.entry(out.code()).or_insert(0) += 1;
+    }
+    println!("exit codes: {codes:?}");
+    assert!(codes.len() > 2 && shm_row(channel.key).is_some());
+}
