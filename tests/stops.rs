@@ -3,15 +3,11 @@
 
 mod common;
 
-use common::{
-    in_thread, numbered, patience, raw, run, shm_row, skipped, until, Channel, Folder, Proc,
-};
+use common::{in_thread, numbered, raw, run, shm_row, skipped, until, Channel, Folder, Proc};
 use nix::sys::signal::Signal::{self, SIGCONT, SIGINT, SIGTERM};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Read;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The numbers on complete lines; what follows the last newline of a killed program is no line.
@@ -377,84 +373,4 @@ fn a_channel_made_anew_is_not_joined_by_the_old_pair() {
     run(channel.client(&[]), b"end\n").expect(0);
     assert_eq!(server.finish().expect(0).text(), "new\n");
     channel.assert_gone();
-}
-
-/// Processor time and context switches of all tasks of a process.
-fn work(pid: i64) -> Vec<String> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its tasks");
-    let mut work: Vec<String> = tasks
-        .flatten()
-        .map(|task| {
-            let read = |name| std::fs::read_to_string(task.path().join(name)).expect("its task");
-            let (stat, status) = (read("stat"), read("status"));
-            let times = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
-            let switches = status.lines().filter(|line| line.contains("voluntary_ctxt_switches"));
-            format!("{} {}", times.collect::<Vec<_>>().join(" "), switches.collect::<String>())
-        })
-        .collect();
-    work.sort();
-    work
-}
-
-#[test]
-fn an_idle_pair_uses_no_cpu() {
-    let channel = Channel::new();
-    let server = channel.running(&[]);
-    let mut client = Proc::spawn(channel.client(&[]));
-    client.write(b"hello\n");
-    server.wait_stdout("the line", |out| out == b"hello\n");
-    let both = || [work(server.pid()), work(client.pid())];
-    let pause = Duration::from_millis(200);
-    until("both have come to rest", || {
-        let before = both();
-        std::thread::sleep(pause);
-        before == both()
-    });
-    let before = both();
-    assert!(before.iter().flatten().all(|task| task.contains("voluntary")), "{before:?}");
-    std::thread::sleep(pause * 10); // the time measured: nothing may happen in it
-    assert_eq!(before, both());
-}
-
-/// What the allocator has of the kernel: the heap and the data segment.
-fn memory(pid: i64) -> String {
-    let read = |name| std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("its memory");
-    let data = read("status").lines().find(|line| line.starts_with("VmData")).map(String::from);
-    let heap = read("maps").lines().find(|line| line.ends_with("[heap]")).map(String::from);
-    format!("{:?} {:?}", data.expect("VmData"), heap.unwrap_or_default().split(' ').next())
-}
-
-#[test]
-fn memory_is_the_same_after_1_000_and_200_000_messages() {
-    let channel = Channel::new();
-    let (server, out) = Proc::spawn_reading(channel.server(&[]), Stdio::null(), Stdio::piped());
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = count.clone();
-    std::thread::spawn(move || {
-        let mut out = BufReader::new(out.expect("stdout is a pipe"));
-        let mut line = Vec::new();
-        while out.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-            line.clear();
-            counted.fetch_add(1, Ordering::SeqCst);
-        }
-    });
-    let mut client = Proc::spawn(channel.client(&[]));
-    let mut stdin = client.take_stdin();
-    let mut send_up_to = |wanted: usize| {
-        let line = b"sixty-four bytes of text, as a short line of some log would be.\n";
-        for _ in count.load(Ordering::SeqCst)..wanted {
-            stdin.write_all(line).expect("writing to the client");
-        }
-        let start = std::time::Instant::now();
-        until("all were printed", || {
-            assert!(start.elapsed() < patience());
-            count.load(Ordering::SeqCst) == wanted
-        });
-    };
-    send_up_to(1_000);
-    let before = [memory(server.pid()), memory(client.pid())];
-    send_up_to(200_000);
-    assert_eq!(before, [memory(server.pid()), memory(client.pid())]);
-    drop(stdin);
-    client.finish().expect(0);
 }

@@ -176,7 +176,7 @@ fn usage(message: impl Into<String>) -> anyhow::Error {
 }
 
 fn bad(option: &str, value: &str, range: &str) -> anyhow::Error {
-    usage(format!("{option} '{}': must be {range}", value.escape_debug()))
+    usage(format!("{option} '{}': must be {range}", value.escape_default()))
 }
 
 /// The option's value as text.
@@ -216,7 +216,7 @@ fn ftok(value: &str) -> Result<Key> {
         _ => return Err(bad("--ftok", value, range)),
     };
     Key::from_file(Path::new(path), id).map_err(|e| {
-        usage(format!("--ftok '{}': {e}: must name an existing file", value.escape_debug()))
+        usage(format!("--ftok '{}': {e}: must name an existing file", value.escape_default()))
     })
 }
 
@@ -367,10 +367,10 @@ fn next(parser: &mut Parser) -> Result<Option<(String, bool)>> {
 
 fn unknown(arg: &str, operand: bool, program: &str, command: &str) -> anyhow::Error {
     if operand {
-        let arg = arg.escape_debug();
+        let arg = arg.escape_default();
         return usage(format!("'{arg}': {program} takes no such argument{command}"));
     }
-    usage(format!("{}: no such option{command}", arg.escape_debug()))
+    usage(format!("{}: no such option{command}", arg.escape_default()))
 }
 
 fn print<T>(arg: &str, program: &str, head: &str) -> Option<Parsed<T>> {
@@ -410,7 +410,7 @@ pub fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
                 "set" => (Word::Set, " after 'set'"),
                 "remove" => (Word::Remove, " after 'remove'"),
                 _ => {
-                    let arg = arg.escape_debug();
+                    let arg = arg.escape_default();
                     return Err(usage(format!(
                         "'{arg}': no such command, must be status, set or remove, or none"
                     )));
@@ -574,6 +574,30 @@ mod tests {
             rows += 1;
         }
         assert!(rows > 30, "the memory map has {rows} rows");
+    }
+
+    /// Every test that the security page names exists.
+    #[test]
+    fn security_page_is_in_step() {
+        let files = [
+            ("commands.rs", include_str!("../../tests/commands.rs")),
+            ("exchange.rs", include_str!("../../tests/exchange.rs")),
+            ("rules.rs", include_str!("../../tests/rules.rs")),
+            ("trust.rs", include_str!("../../tests/trust.rs")),
+            ("src/ring/tests.rs", include_str!("../ring/tests.rs")),
+        ];
+        let page = include_str!("../../doc/security.md");
+        let words: Vec<&str> = page.split('`').collect();
+        let mut named = 0;
+        for three in words.windows(3) {
+            let Some((file, text)) = files.iter().find(|(name, _)| *name == three[0]) else {
+                continue;
+            };
+            named += 1;
+            let test = three[2];
+            assert!(text.contains(&format!("#[test]\nfn {test}()")), "{file} has no test {test}");
+        }
+        assert!(named > 12, "the page names {named} tests");
     }
 
     #[test]

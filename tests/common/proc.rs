@@ -92,7 +92,17 @@ impl Proc {
     ) -> (Proc, Option<ChildStdout>) {
         let name = format!("{command:?}");
         command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("{name}: {e}"));
+        // A program just copied is "busy" while another thread's child, on its way to its own
+        // program, has still inherited the descriptor it was written through.
+        let mut spawned = command.spawn();
+        until("a program that nobody writes to", || {
+            let busy = |e: &std::io::Error| e.raw_os_error() == Some(nix::libc::ETXTBSY);
+            if spawned.as_ref().is_err_and(busy) {
+                spawned = command.spawn();
+            }
+            !spawned.as_ref().is_err_and(busy)
+        });
+        let mut child = spawned.unwrap_or_else(|e| panic!("{name}: {e}"));
         let err = Collected::from(child.stderr.take().expect("stderr is a pipe"));
         let out = child.stdout.take();
         let stdin = child.stdin.take();
