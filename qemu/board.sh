@@ -65,7 +65,7 @@ qemu_command() { # WORDS-FOR-THE-KERNEL
     qemu=(qemu-system-arm -M "$machine" "${options[@]}" -display none -monitor none
         -nic none -audiodev none,id=none -no-reboot
         -kernel "$kernel" -dtb "$dtb" -initrd "$run/initramfs"
-        -append "console=$console rdinit=/init panic=-1 cryptomgr.notests RESULTS=$results $1"
+        -append "console=$console rdinit=/init panic=-1 cryptomgr.notests RESULTS=$results NOW=$(date +%s) $1"
         -serial "file:$run/console.log")
 }
 
