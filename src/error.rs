@@ -203,6 +203,11 @@ impl fmt::Display for Error {
                 write!(f, "cannot create {what} for key {key}, {size} {what}: {source}: ")?;
                 crate::limits::explain(f, source, *size)
             }
+            Error::Busy { key, role, pid: 0 } => write!(
+                f,
+                "{role} of key {key} is held by a process outside of this pid namespace (EAGAIN): \
+                 stop that process or use another key"
+            ),
             Error::Busy { key, role, pid } => write!(
                 f,
                 "{role} of key {key} is held by pid {pid} (EAGAIN): stop that process or use \
