@@ -1,6 +1,6 @@
 //! Mending: changing owner, group or mode, and removing, without taking part.
 
-use crate::channel::{self, Channel, Options};
+use crate::channel::{inspect, Channel, Options};
 use crate::error::{Error, Object, Result};
 use crate::memory::Segment;
 use crate::roles::Roles;
@@ -18,14 +18,14 @@ struct Found {
 /// be mended.
 fn find(options: &Options) -> Result<Found> {
     let key = options.key;
-    let segment = channel::find_segment(key)?;
+    let segment = inspect::find_segment(key)?;
     if let Some(id) = segment {
-        let stat = channel::stat(key, id)?;
+        let stat = inspect::stat(key, id)?;
         options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
     }
     let roles = Roles::find(key)?;
     if let Some(roles) = &roles {
-        channel::accept_set(roles, options, false)?;
+        inspect::accept_set(roles, options, false)?;
     }
     if segment.is_none() && roles.is_none() {
         return Err(Error::NoChannel(key));
@@ -37,13 +37,13 @@ fn find(options: &Options) -> Result<Found> {
 /// read-only attach.
 fn check(key: Key, id: ShmId, shared_use: bool) -> Result<()> {
     if shared_use {
-        return crate::shared_use::check_size(key, channel::stat(key, id)?.bytes);
+        return crate::shared_use::check_size(key, inspect::stat(key, id)?.bytes);
     }
     let look = AttachOptions { read_only: true, ..Default::default() };
-    let attach = channel::attach(key, id, &look)?;
+    let attach = inspect::attach(key, id, &look)?;
     let bytes = attach.bytes();
-    let segment = Segment::new(attach).ok_or_else(|| channel::too_small(key, bytes))?;
-    channel::check_header(key, segment.header(), bytes).map(drop)
+    let segment = Segment::new(attach).ok_or_else(|| inspect::too_small(key, bytes))?;
+    inspect::check_header(key, segment.header(), bytes).map(drop)
 }
 
 /// Changes owner, group or mode of segment and semaphore set (IPC_SET). `shared_use`: the segment
@@ -75,7 +75,7 @@ pub fn remove(options: &Options, force: bool, shared_use: bool) -> Result<()> {
     let found = match find(options) {
         // A foreign set beside a segment of ours is left alone.
         Err(Error::NotOurs { object: Object::Semaphores, .. }) if force => {
-            Found { segment: channel::find_segment(key)?, roles: None }
+            Found { segment: inspect::find_segment(key)?, roles: None }
         }
         other => other?,
     };

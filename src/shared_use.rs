@@ -10,7 +10,7 @@
 //! but the order of the two stores protects the text: use the ring where both ends are ours.
 #![allow(unsafe_code)]
 
-use crate::channel::{self, Options};
+use crate::channel::{inspect, Options};
 use crate::error::{Awaited, Error, Object, Result};
 use crate::futex;
 use crate::layout::BadField;
@@ -90,7 +90,7 @@ impl SharedUseSegment {
 
     fn attempt(options: &Options, end: End, deadline: Deadline) -> Result<Option<Self>> {
         let key = options.key;
-        if let Some(id) = channel::find_segment(key)? {
+        if let Some(id) = inspect::find_segment(key)? {
             accept(id, options)?;
         } else if !options.create {
             return Ok(None);
@@ -103,7 +103,7 @@ impl SharedUseSegment {
                 None => return Ok(None),
             },
         };
-        channel::accept_set(&roles, options, false)?;
+        inspect::accept_set(&roles, options, false)?;
         roles.lock(Deadline::after(Duration::from_secs(5)))?;
         let ready = Self::under_lock(options, mode, &roles);
         roles.unlock();
@@ -123,7 +123,7 @@ impl SharedUseSegment {
         if roles.in_use()?.is_none() {
             roles.set_tickets(1)?;
         }
-        let id = match channel::find_segment(key)? {
+        let id = match inspect::find_segment(key)? {
             Some(id) => id,
             None => match shm::create(key, SEGMENT_BYTES, mode) {
                 Ok(id) => id,
@@ -138,7 +138,7 @@ impl SharedUseSegment {
             },
         };
         let open_to_all = accept(id, options)?;
-        let attach = channel::attach(key, id, &options.attach)?;
+        let attach = inspect::attach(key, id, &options.attach)?;
         if options.lock {
             shm::lock(id).map_err(|e| Error::from_sys(key, Object::Segment, e))?;
         }
@@ -181,7 +181,7 @@ impl SharedUseSegment {
     /// [`Error::Removed`].
     pub fn check(&self) -> Result<()> {
         let key = self.options.key;
-        if channel::stat(key, self.attach.id())?.removed {
+        if inspect::stat(key, self.attach.id())?.removed {
             return Err(Error::Removed { key, object: Object::Segment });
         }
         Ok(())
@@ -266,7 +266,7 @@ impl Drop for SharedUseSegment {
 /// Checks owner and size; true: it is open to everybody.
 fn accept(id: ShmId, options: &Options) -> Result<bool> {
     let key = options.key;
-    let stat = channel::stat(key, id)?;
+    let stat = inspect::stat(key, id)?;
     options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
     check_size(key, stat.bytes)?;
     Ok(stat.perm.mode & 0o002 != 0)
@@ -299,11 +299,11 @@ pub struct Seen {
 /// [`Error::NoChannel`]; [`Error::NotAccepted`] by owner; [`Error::NotOurs`] by size.
 pub fn look(options: &Options) -> Result<Seen> {
     let key = options.key;
-    let id = channel::find_segment(key)?.ok_or(Error::NoChannel(key))?;
+    let id = inspect::find_segment(key)?.ok_or(Error::NoChannel(key))?;
     accept(id, options)?;
-    let stat = channel::stat(key, id)?;
+    let stat = inspect::stat(key, id)?;
     let read_only = AttachOptions { read_only: true, ..Default::default() };
-    let attach = channel::attach(key, id, &read_only)?;
+    let attach = inspect::attach(key, id, &read_only)?;
     check_size(key, attach.bytes())?;
     let words: *const SharedUse = attach.base().as_ptr().cast();
     // SAFETY: the attach holds SEGMENT_BYTES, page aligned, and lives to the end of this function;

@@ -1,6 +1,6 @@
 //! Looking at a channel without taking part in it: a read-only attach, nothing is changed.
 
-use crate::channel::{self, Options};
+use crate::channel::{inspect, Options};
 use crate::error::{Error, Object, Result};
 use crate::layout::{Geometry, LAYOUT_VERSION, MAX_LANES};
 use crate::memory::Segment;
@@ -61,14 +61,14 @@ impl Status {
     /// [`Error::NotOurs`] where it is no channel of this version or damaged.
     pub fn read(options: &Options) -> Result<Self> {
         let key = options.key;
-        let id = channel::find_segment(key)?.ok_or(Error::NoChannel(key))?;
-        let stat = channel::stat(key, id)?;
+        let id = inspect::find_segment(key)?.ok_or(Error::NoChannel(key))?;
+        let stat = inspect::stat(key, id)?;
         options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
         let look = AttachOptions { read_only: true, ..Default::default() };
-        let attach = channel::attach(key, id, &look)?;
+        let attach = inspect::attach(key, id, &look)?;
         let bytes = attach.bytes();
-        let segment = Segment::new(attach).ok_or_else(|| channel::too_small(key, bytes))?;
-        let geometry = channel::check_header(key, segment.header(), bytes)?;
+        let segment = Segment::new(attach).ok_or_else(|| inspect::too_small(key, bytes))?;
+        let geometry = inspect::check_header(key, segment.header(), bytes)?;
         let generation = segment.header().generation.load(Relaxed);
         let roles = Roles::find(key)?.filter(|roles| roles.id().raw() as u32 == generation);
         let mut lanes = heapless::Vec::new();

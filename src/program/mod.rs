@@ -3,11 +3,13 @@
 mod args;
 mod client;
 mod control;
+mod help;
 mod logging;
 mod server;
 mod server_demo;
 mod signals;
 mod stdio;
+mod values;
 
 use crate::{Error, Opened};
 use std::process::ExitCode;

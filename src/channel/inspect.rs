@@ -1,0 +1,118 @@
+//! What stands under a key: whose it is, how large, and whether it is a channel. Nothing here makes
+//! or changes anything.
+
+use super::Options;
+use crate::error::{Error, Object, Result};
+use crate::layout::{BadField, Geometry, Header, MAGIC, STATE_READY};
+use crate::memory::Segment;
+use crate::roles::Roles;
+use crate::sync::Ordering::{Acquire, Relaxed};
+use crate::sysv::shm::{self, Attach, AttachOptions, ShmId, ShmStat};
+use crate::sysv::{sem, Key, Perm};
+use nix::errno::Errno;
+
+/// The segment of `key`, if there is one.
+pub(crate) fn find_segment(key: Key) -> Result<Option<ShmId>> {
+    match shm::find(key) {
+        Ok(id) => Ok(Some(id)),
+        Err(e) if e.errno == Errno::ENOENT => Ok(None),
+        Err(e) => Err(Error::from_sys(key, Object::Segment, e)),
+    }
+}
+
+/// IPC_STAT; where that is not allowed, the refusal that names owner, mode and size.
+pub(crate) fn stat(key: Key, id: ShmId) -> Result<ShmStat> {
+    shm::stat(id).map_err(|e| match (e.errno, shm::public_stat(id)) {
+        (Errno::EACCES, Some((Perm { uid, cuid, mode, .. }, size))) => {
+            let object = Object::Segment;
+            Error::NotAccepted { key, object, uid, cuid, mode, size, open_to_all: false }
+        }
+        _ => Error::from_sys(key, Object::Segment, e),
+    })
+}
+
+pub(crate) fn attach(key: Key, id: ShmId, options: &AttachOptions) -> Result<Attach> {
+    Attach::new(id, options).map_err(|e| match e.errno {
+        // Of `shmat` this one says: no such segment any more, or a bad address.
+        Errno::EINVAL if options.address.is_some() && shm::stat(id).is_ok() => {
+            Error::System { key, source: e }
+        }
+        Errno::EINVAL => Error::Removed { key, object: Object::Segment },
+        _ => Error::from_sys(key, Object::Segment, e),
+    })
+}
+
+pub(crate) fn too_small(key: Key, bytes: usize) -> Error {
+    let field = BadField {
+        field: "segment size",
+        found: u32::try_from(bytes).unwrap_or(u32::MAX),
+        expected: crate::layout::HEADER_BYTES,
+    };
+    Error::NotOurs { key, object: Object::Segment, lane: None, field }
+}
+
+/// Is the header neither a channel's nor one that a channel's creator could have left halfway?
+pub(crate) fn foreign(header: &Header) -> bool {
+    let magic = header.magic.load(Relaxed);
+    magic != MAGIC && magic != 0
+}
+
+/// Checks header and state of a segment that may be anybody's.
+pub(crate) fn check_header(key: Key, header: &Header, bytes: usize) -> Result<Geometry> {
+    let refuse = |field| Error::NotOurs { key, object: Object::Segment, lane: None, field };
+    // Acquire: pairs with the creator's Release of STATE_READY.
+    let state = header.state.load(Acquire);
+    let geometry = Geometry::from_header(header, bytes).map_err(refuse)?;
+    if state != STATE_READY {
+        return Err(refuse(BadField { field: "state", found: state, expected: STATE_READY }));
+    }
+    Ok(geometry)
+}
+
+/// A look at the segment before anything is made or changed; false: look again.
+pub(crate) fn acceptable(id: ShmId, options: &Options) -> Result<bool> {
+    let key = options.key;
+    let stat = match stat(key, id) {
+        Err(Error::Removed { .. }) => return Ok(false),
+        other => other?,
+    };
+    options.accepts(Object::Segment, &stat.perm, stat.bytes, true)?;
+    let look = AttachOptions { read_only: true, ..Default::default() };
+    let attach = attach(key, id, &look)?;
+    let bytes = attach.bytes();
+    let Some(segment) = Segment::new(attach) else { return Err(too_small(key, bytes)) };
+    match check_header(key, segment.header(), bytes) {
+        Ok(_) => Ok(true),
+        // Being made at this moment, or half-made: that is settled under the lock.
+        Err(_) if !foreign(segment.header()) && under_way(key)? => Ok(true),
+        // Made and finished since the look: look again.
+        Err(e) => match check_header(key, segment.header(), bytes) {
+            Ok(_) => Ok(true),
+            Err(_) if self::stat(key, id)?.removed => Ok(false),
+            Err(_) => Err(e),
+        },
+    }
+}
+
+fn under_way(key: Key) -> Result<bool> {
+    Ok(Roles::find(key)?.is_some_and(|roles| roles.creation_under_way()))
+}
+
+/// Is the semaphore set's owner accepted, and, for who joins, its mode?
+pub(crate) fn accept_set(roles: &Roles, options: &Options, joining: bool) -> Result<()> {
+    let key = options.key;
+    let public = sem::public_stat(roles.id());
+    match sem::stat(roles.id()) {
+        Ok(perm) => {
+            let size = usize::from(crate::roles::SEMAPHORES);
+            options.accepts(Object::Semaphores, &perm, size, joining)
+        }
+        Err(e) => match (e.errno, public) {
+            (Errno::EACCES, Some((Perm { uid, cuid, mode, .. }, size))) => {
+                let object = Object::Semaphores;
+                Err(Error::NotAccepted { key, object, uid, cuid, mode, size, open_to_all: false })
+            }
+            _ => Err(Error::from_sys(key, Object::Semaphores, e)),
+        },
+    }
+}

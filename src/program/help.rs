@@ -1,0 +1,129 @@
+//! What `--help` says. The README shows the same, to the letter.
+
+pub const COMMON_HELP: &str = "\
+  -k, --key KEY        IPC key, decimal or 0x hex, not 0 [default: 1234]
+      --ftok PATH,ID   key made by ftok(3) of an existing PATH and ID, a
+                       character or 1..255, instead of --key
+  -0, --null           messages end with NUL instead of newline
+      --protocol NAME  ring, or shared_use_st: the C demo's segment of 2052
+                       bytes, for its unchanged C programs [default: ring]
+      --owner USER     also accept a segment of this user, name or uid
+                       [default: own euid and root]
+      --address HEX    attach at this address [default: the kernel's choice]
+      --round          round --address down to a multiple of SHMLBA (SHM_RND)
+      --lock           keep the segment out of swap (SHM_LOCK)
+      --syslog         log to syslog instead of stderr
+  -v, --verbose        log more: each step; twice: details
+  -q, --quiet          log less: errors only; twice: nothing
+  -h, --help           this text
+  -V, --version        name and version
+";
+
+pub const SERVER_HELP: &str = "\
+shmdemo-server: prints the messages that clients send through System V shared
+memory. Creates or joins the segment; end, SIGTERM or SIGINT remove it.
+
+Usage: shmdemo-server [OPTIONS]
+       shmdemo-server status [--json] [--watch SECONDS] [OPTIONS]
+       shmdemo-server set [--mode OCTAL] [--uid USER] [--gid GROUP] [OPTIONS]
+       shmdemo-server remove [--force] [OPTIONS]
+
+Server (sizes count when it creates the segment):
+      --lanes N        clients there can be at once, 1..32 [default: 4]
+      --size BYTES     each lane's ring, 256..16M, K and M suffix, rounded up
+                       to a power of two [default: 16K, or what --max-message
+                       needs]
+      --max-message BYTES
+                       longest message, 1..64K [default: 2048]
+      --mode OCTAL     mode of segment and semaphores, 0600..0777
+                       [default: 0600]
+      --group GROUP    their group, name or gid
+      --prefix TEXT    printed before each message, up to 256 bytes; the C
+                       demo's was 'You wrote: '
+      --persist        service: end does not stop the server, and stopping
+                       leaves the segment and what is in it
+
+status: what the segment, the roles and the lanes are (changes nothing)
+      --json           one JSON object a line
+      --watch SECONDS  again and again, 0.1..86400
+
+set: owner, group, mode of segment and semaphores (IPC_SET)
+      --mode OCTAL     new mode, 0000..0777
+      --uid USER       new owner, name or uid
+      --gid GROUP      new group, name or gid
+
+remove: removes segment and semaphores (IPC_RMID), unless somebody uses them
+      --force          even if somebody does, or if they are damaged
+
+Both programs:
+";
+
+pub const CLIENT_HELP: &str = "\
+shmdemo-client: sends each line of stdin as one message through System V
+shared memory to shmdemo-server. Messages sent before a server runs are kept.
+
+Usage: shmdemo-client [OPTIONS]
+
+      --no-create      wait for the server's segment, do not create it
+      --end-word WORD  a line equal to WORD stops client and server; empty:
+                       no line does [default: end]
+      --timeout SECONDS
+                       longest wait for the segment, a free lane or room;
+                       0: never wait [default: forever]
+      --mode OCTAL     mode of what is created, 0600..0777; 0666 also accepts
+                       a segment that everybody can write [default: 0600]
+
+Both programs:
+";
+
+pub const EXIT_HELP: &str = "
+Exit codes: 0 done; 64 usage; 65 message too long; 69 no System V IPC, no
+segment, or removed while in use; 73 cannot create; 74 input or output; 75 busy
+or timed out; 76 not ours or damaged; 77 permission; 130, 143 stopped by signal
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The README shows what `--help` says, to the letter, and the memory map of `layout.rs`.
+    #[test]
+    fn readme_is_in_step() {
+        let readme = include_str!("../../README.md");
+        let server = format!("```text\n{SERVER_HELP}{COMMON_HELP}{EXIT_HELP}```\n");
+        assert!(readme.contains(&server), "shmdemo-server --help");
+        let client = CLIENT_HELP.strip_suffix("Both programs:\n").unwrap();
+        assert!(readme.contains(&format!("```text\n{client}```\n")), "shmdemo-client --help");
+        let mut rows = 0;
+        for row in include_str!("../layout.rs").lines().filter_map(|l| l.strip_prefix("//! |")) {
+            let row = row.replace("[`", "`").replace("`]", "`");
+            assert!(readme.contains(&format!("|{row}\n")), "memory map: |{row}");
+            rows += 1;
+        }
+        assert!(rows > 30, "the memory map has {rows} rows");
+    }
+
+    /// Every test that the security page names exists.
+    #[test]
+    fn security_page_is_in_step() {
+        let files = [
+            ("commands.rs", include_str!("../../tests/commands.rs")),
+            ("exchange.rs", include_str!("../../tests/exchange.rs")),
+            ("rules.rs", include_str!("../../tests/rules.rs")),
+            ("trust.rs", include_str!("../../tests/trust.rs")),
+            ("src/ring/tests.rs", include_str!("../ring/tests.rs")),
+        ];
+        let page = include_str!("../../doc/security.md");
+        let words: Vec<&str> = page.split('`').collect();
+        let mut named = 0;
+        for three in words.windows(3) {
+            let Some((file, text)) = files.iter().find(|(name, _)| *name == three[0]) else {
+                continue;
+            };
+            named += 1;
+            let test = three[2];
+            assert!(text.contains(&format!("#[test]\nfn {test}()")), "{file} has no test {test}");
+        }
+        assert!(named > 12, "the page names {named} tests");
+    }
+}

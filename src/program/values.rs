@@ -1,0 +1,165 @@
+//! The values of options: what is taken, and what to say about what is not.
+
+use super::{exit, Failure};
+use crate::sysv::Key;
+use anyhow::Result;
+use core::time::Duration;
+use lexopt::Parser;
+use std::ffi::OsString;
+use std::path::Path;
+
+pub fn usage(message: impl Into<String>) -> anyhow::Error {
+    Failure::error(exit::USAGE, message)
+}
+
+pub fn bad(option: &str, value: &str, range: &str) -> anyhow::Error {
+    usage(format!("{option} '{}': must be {range}", value.escape_default()))
+}
+
+/// The option's value as text.
+pub fn text(parser: &mut Parser, option: &str) -> Result<String> {
+    let value = raw(parser, option)?;
+    match value.into_string() {
+        Ok(text) => Ok(text),
+        Err(raw) => Err(bad(option, &raw.to_string_lossy(), "UTF-8 text")),
+    }
+}
+
+pub fn raw(parser: &mut Parser, option: &str) -> Result<OsString> {
+    parser.value().map_err(|_| usage(format!("{option}: a value is missing")))
+}
+
+pub fn bytes_of(value: OsString) -> Vec<u8> {
+    std::os::unix::ffi::OsStringExt::into_vec(value)
+}
+
+pub fn key(value: &str) -> Result<Key> {
+    let range = "a decimal or 0x hex number of 32 bits other than 0 (IPC_PRIVATE)";
+    let number = match value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")) {
+        // from_str_radix would take a sign.
+        Some(hex) if hex.starts_with(['+', '-']) => None,
+        Some(hex) => u32::from_str_radix(hex, 16).ok().map(|n| n as i32),
+        None => value.parse::<i32>().ok(),
+    };
+    number.and_then(Key::new).ok_or_else(|| bad("--key", value, range))
+}
+
+pub fn ftok(value: &str) -> Result<Key> {
+    let range = "PATH,ID with ID one character or 1..255";
+    let (path, id) = value.rsplit_once(',').ok_or_else(|| bad("--ftok", value, range))?;
+    let id = match (id.parse::<u8>(), id.as_bytes()) {
+        (Ok(number), _) if number > 0 => number,
+        (Err(_), [byte]) if byte.is_ascii_graphic() => *byte,
+        _ => return Err(bad("--ftok", value, range)),
+    };
+    Key::from_file(Path::new(path), id).map_err(|e| {
+        usage(format!("--ftok '{}': {e}: must name an existing file", value.escape_default()))
+    })
+}
+
+/// A number of bytes with an optional K or M.
+pub fn size(option: &str, value: &str, low: u32, high: u32, range: &str) -> Result<u32> {
+    let (digits, unit) = match value.as_bytes().last() {
+        Some(b'K' | b'k') => (&value[..value.len() - 1], 1 << 10),
+        Some(b'M' | b'm') => (&value[..value.len() - 1], 1 << 20),
+        _ => (value, 1),
+    };
+    number(digits)
+        .and_then(|n| n.checked_mul(unit))
+        .filter(|n| (low..=high).contains(n))
+        .ok_or_else(|| bad(option, value, range))
+}
+
+/// Decimal digits only: no sign.
+pub fn number(digits: &str) -> Option<u32> {
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+pub fn mode(value: &str, low: u32) -> Result<u32> {
+    let octal = value.bytes().all(|b| matches!(b, b'0'..=b'7'));
+    let number = octal.then(|| u32::from_str_radix(value, 8).ok()).flatten();
+    let range = if low == 0 {
+        "an octal number, 0000..0777"
+    } else {
+        "an octal number, 0600..0777, with read and write for the owner"
+    };
+    number.filter(|n| *n <= 0o777 && n & low == low).ok_or_else(|| bad("--mode", value, range))
+}
+
+pub fn user(option: &str, value: &str) -> Result<u32> {
+    if let Some(uid) = number(value).filter(|uid| *uid != u32::MAX) {
+        return Ok(uid);
+    }
+    match nix::unistd::User::from_name(value) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        _ => Err(bad(option, value, "a user's name or uid (0..4294967294)")),
+    }
+}
+
+pub fn group(option: &str, value: &str) -> Result<u32> {
+    if let Some(gid) = number(value).filter(|gid| *gid != u32::MAX) {
+        return Ok(gid);
+    }
+    match nix::unistd::Group::from_name(value) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        _ => Err(bad(option, value, "a group's name or gid (0..4294967294)")),
+    }
+}
+
+/// Seconds with an optional fraction, without the weight of floating point parsing.
+pub fn seconds(value: &str) -> Option<Duration> {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    if whole.is_empty() || (fraction.is_empty() && value.contains('.')) {
+        return None;
+    }
+    let mut nanos = 0;
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    for i in 0..9 {
+        nanos = nanos * 10 + fraction.as_bytes().get(i).map_or(0, |b| u32::from(b - b'0'));
+    }
+    Some(Duration::new(u64::from(number(whole)?), nanos))
+}
+
+pub fn address(value: &str) -> Result<usize> {
+    let hex = value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")).unwrap_or(value);
+    let digits = !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit());
+    let parsed = digits.then(|| usize::from_str_radix(hex, 16).ok()).flatten();
+    parsed
+        .filter(|n| *n != 0)
+        .ok_or_else(|| bad("--address", value, "a hex number other than 0 that an address can be"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(key("1234").unwrap().raw(), 1234);
+        assert_eq!(key("0x4d2").unwrap().raw(), 1234);
+        assert_eq!(key("0xffffffff").unwrap().raw(), -1);
+        for wrong in ["0", "0x0", "", "0x", "12a", "4294967296", "0x100000000", "0x-1", " 1"] {
+            assert!(key(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(size("--size", "16K", 256, 1 << 24, "").unwrap(), 16384);
+        assert_eq!(size("--size", "16M", 256, 1 << 24, "").unwrap(), 1 << 24);
+        for wrong in ["", "K", "255", "17M", "-1", "+300", "4294967295K", "1G", "16 K"] {
+            assert!(size("--size", wrong, 256, 1 << 24, "").is_err(), "{wrong}");
+        }
+        assert_eq!(mode("0660", 0o600).unwrap(), 0o660);
+        for wrong in ["", "0800", "1777", "0060", "rw", "-1"] {
+            assert!(mode(wrong, 0o600).is_err(), "{wrong}");
+        }
+        assert_eq!(seconds("1.5").unwrap(), Duration::from_millis(1500));
+        assert_eq!(seconds("0").unwrap(), Duration::ZERO);
+        for wrong in ["", ".", "1.", ".5", "-1", "1e3", "inf", "1.5.5", "1.x", "99999999999"] {
+            assert!(seconds(wrong).is_none(), "{wrong}");
+        }
+        assert_eq!(address("0x40000000").unwrap(), 0x4000_0000);
+        for wrong in ["", "0", "0x", "xyz", "-1", "+1"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+}
