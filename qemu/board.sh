@@ -10,7 +10,7 @@ machine_settings() { # MACHINE
     case $1 in
     vexpress-a9)
         dtb_name=vexpress-v2p-ca9.dtb console=ttyAMA0 results=ttyAMA1
-        options=(-smp 4 -m 512M)
+        options=(-smp 2 -m 512M)
         ;;
     mcimx6ul-evk)
         dtb_name=imx6ul-14x14-evk.dtb console=ttymxc0 results=ttymxc1

@@ -6,7 +6,7 @@ use crate::layout::MAX_LANES;
 use crate::memory::Bytes;
 use crate::ring::{Found, Kind, Rx};
 use crate::roles::Interrupter;
-use crate::sync::{fence, Ordering};
+use crate::sync::Ordering;
 use crate::wait::{self, Deadline, Patience};
 use core::ptr::NonNull;
 
@@ -140,8 +140,7 @@ impl Consumer {
         for (lane, rx) in self.lanes.iter_mut().enumerate().filter(|(_, rx)| rx.holds()) {
             let free = rx.release();
             let doorbell = &rx.words().room_bell;
-            let depth = doorbell.ring_for_room(free, geometry.ring_bytes);
-            wait::wake(doorbell, roles.room_bell(lane as u32), depth);
+            doorbell.ring_for_room(free, geometry.ring_bytes, &roles.room_bell(lane as u32));
         }
     }
 
@@ -188,8 +187,13 @@ impl Consumer {
         let (key, roles, patience) = (self.channel.key(), *self.channel.roles(), self.patience);
         let doorbell = &self.channel.segment().header().server_bell;
         let lanes = &mut self.lanes;
-        let ready = wait::sleep(doorbell, roles.server_bell(), 0, patience, deadline, || {
+        let ready = wait::sleep(doorbell, roles.server_bell(), 0, patience, deadline, |last| {
             for (lane, rx) in lanes.iter_mut().enumerate() {
+                if last {
+                    // No producer waits for room that there is, whatever became of head and bell.
+                    rx.republish();
+                    roles.room_bell(lane as u32).remind();
+                }
                 if rx.ready().map_err(|d| Error::from_damage(key, lane as u32, d))? {
                     return Ok(true);
                 }
@@ -204,9 +208,7 @@ impl Consumer {
 
     fn ring_for_room(&self) {
         for (lane, rx) in self.lanes.iter().enumerate() {
-            let doorbell = &rx.words().room_bell;
-            let bell = self.channel.roles().room_bell(lane as u32);
-            wait::wake(doorbell, bell, doorbell.ring());
+            rx.words().room_bell.ring(&self.channel.roles().room_bell(lane as u32));
         }
     }
 
@@ -229,9 +231,7 @@ impl Consumer {
     /// # Errors
     /// As [`peek`](Self::peek).
     pub fn close(&mut self) -> Result<()> {
-        self.channel.segment().header().closing.store(1, Ordering::Relaxed);
-        // Pairs with the fence in `Producer::closing`.
-        fence(Ordering::SeqCst);
+        self.channel.segment().header().say_closing();
         self.freeze()
     }
 

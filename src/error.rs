@@ -199,8 +199,10 @@ impl fmt::Display for Error {
                  a new channel"
             ),
             Error::CannotCreate { key, size, source } => {
-                let what = if source.call == "semget" { "semaphores" } else { "bytes" };
-                write!(f, "cannot create {what} for key {key}, {size} {what}: {source}: ")?;
+                let semaphores = source.call == "semget";
+                let object = if semaphores { Object::Semaphores } else { Object::Segment };
+                let unit = if semaphores { "semaphores" } else { "bytes" };
+                write!(f, "cannot create the {object} of key {key}, {size} {unit}: {source}: ")?;
                 crate::limits::explain(f, source, *size)
             }
             Error::Busy { key, role, pid: 0 } => write!(
@@ -307,11 +309,5 @@ fn next_step(source: &SysError) -> &'static str {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Error::CannotCreate { source, .. } | Error::System { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
+// No `source`: the text says the cause already.
+impl std::error::Error for Error {}

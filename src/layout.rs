@@ -29,8 +29,8 @@
 //! | +128 | `room_bell` | see doorbell | where this lane's producer sleeps |
 //! | +192 | ring | producer | the records |
 //! | **doorbell** | | | |
-//! | +0 | `rung` | who rings, Release | futex word: grows by 2 with every ring |
-//! | +4 | `awaiting` | who sleeps | value of `rung` at which it sleeps, plus 1 if deeply |
+//! | +0 | `rung` | both | futex word: grows by 2 with every sleep and every ring |
+//! | +4 | `awaiting` | who sleeps, Release | value of `rung` at which it sleeps, plus 1 if deeply |
 //! | +8 | `need` | who sleeps | free bytes it waits for (rooms only) |
 //! | **record** | | | **8-byte aligned, never across the ring's end** |
 //! | +0 | `len` | producer | payload bytes, 0 to `max_message` |

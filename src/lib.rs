@@ -61,6 +61,7 @@
 #![deny(unsafe_code)]
 
 mod channel;
+mod closing;
 mod consumer;
 mod doorbell;
 mod error;

@@ -5,7 +5,7 @@ use crate::error::{Awaited, Error, Result};
 use crate::memory::Bytes;
 use crate::ring::{Kind, Reserved, Tx};
 use crate::roles::Interrupter;
-use crate::sync::{fence, Ordering};
+use crate::sync::Ordering;
 use crate::wait::{self, Deadline, Patience};
 use core::ptr::NonNull;
 
@@ -94,13 +94,19 @@ impl Producer {
         let key = self.channel.key();
         let (lane, patience) = (self.lane, self.patience);
         let bell = self.channel.roles().room_bell(lane);
+        let server_bell = self.channel.roles().server_bell();
         let ring = self.tx.bytes().len();
         // Room for this message and its pad, and half the ring: woken rarely, with much to do.
         let need = (2 * crate::layout::record_bytes(len)).max(ring / 2);
         let (words, _) = self.channel.segment().lane(&self.channel.geometry(), lane);
         let tx = &mut self.tx;
         let mut reserved = None;
-        wait::sleep(&words.room_bell, bell, need, patience, deadline, || {
+        wait::sleep(&words.room_bell, bell, need, patience, deadline, |last| {
+            if last {
+                // The server does not sleep past these messages, whatever became of tail and bell.
+                tx.republish();
+                server_bell.remind();
+            }
             reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
             Ok(reserved.is_some())
         })?;
@@ -133,9 +139,16 @@ impl Producer {
     #[inline]
     pub fn ring(&self) {
         let doorbell = &self.channel.segment().header().server_bell;
-        if let Some(depth) = doorbell.ring() {
-            wait::wake(doorbell, self.channel.roles().server_bell(), Some(depth));
-        }
+        doorbell.ring(&self.channel.roles().server_bell());
+    }
+
+    /// Rings for the server, and makes sure that it does not sleep past what was sent even where
+    /// another program wrote into the words that this depends on: to be called before a long wait
+    /// for something else, such as input. One or two system calls.
+    pub fn ring_surely(&self) {
+        self.tx.republish();
+        self.ring();
+        self.channel.roles().server_bell().remind();
     }
 
     /// Counts a message that was longer than the channel takes, for `status`.
@@ -165,9 +178,7 @@ impl Producer {
     /// The server says so, fences, prints what is committed, then removes; a producer commits,
     /// fences, then asks here. So a message is either seen by the server or its sender is told.
     pub fn closing(&self) -> bool {
-        // Pairs with the fence in `Consumer::close`.
-        fence(Ordering::SeqCst);
-        self.channel.segment().header().closing.load(Ordering::Relaxed) != 0
+        self.channel.segment().header().is_closing()
     }
 
     /// Is everything this lane holds released by the server?

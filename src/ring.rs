@@ -75,6 +75,9 @@ fn count_at(marks: &[Mark; 2], position: u32) -> Option<u32> {
 fn set_mark(marks: &[Mark; 2], old: u32, new: u32, count: u32) {
     let [first, second] = marks;
     let mark = if first.position.load(Relaxed) == old { second } else { first };
+    // Release: who reads what is stored here, then fences, sees `old` published; pairs with the
+    // fence in `counters`.
+    fence(Release);
     // Not complete for an instant, but not in use either: `old` stands in the other one.
     mark.position.store(new, Relaxed);
     mark.count.store(count, Relaxed);
@@ -210,6 +213,11 @@ impl Tx {
     /// predecessors'; wraps at 2^32.
     pub fn sent(&self) -> u32 {
         self.sent
+    }
+
+    /// Publishes the own position again, should somebody else have written there.
+    pub fn republish(&self) {
+        self.words.producer.tail.store(self.tail, Release);
     }
 
     /// Is everything released that was committed?
@@ -361,6 +369,11 @@ impl Rx {
         self.bytes.len() - self.tail.wrapping_sub(self.head)
     }
 
+    /// Publishes the own position again, should somebody else have written there.
+    pub fn republish(&self) {
+        self.words.consumer.head.store(self.head, Release);
+    }
+
     /// Goes back to the first record not yet released: the next [`next`](Self::next) gives it
     /// again.
     pub fn rewind(&mut self) {
@@ -458,4 +471,5 @@ pub(crate) fn counters(words: &Words, ring: u32) -> Result<Counters, Damage> {
 }
 
 #[cfg(all(test, not(loom)))]
+#[path = "ring/tests.rs"] // also from where the models include this file
 mod tests;

@@ -333,6 +333,14 @@ impl Bell {
         post(self.roles.id, self.num);
     }
 
+    /// Wakes who sleeps here or is about to, unless a ring is pending already: for what must not
+    /// depend on the doorbell's words, which a peer can spoil.
+    pub fn remind(&self) {
+        if sem::value(self.roles.id, self.num).is_ok_and(|rings| rings == 0) {
+            self.post();
+        }
+    }
+
     /// Takes off what was rung before: the caller looks for work after this.
     pub fn silence(&self) {
         self.roles.silence(self.num);

@@ -1,11 +1,12 @@
 //! Waiting: how long at most, and in which steps.
 
-use crate::doorbell::Depth;
-use crate::error::Result;
+use crate::doorbell::{Rest, Wake};
+use crate::error::{Error, Result};
 use crate::futex;
 use crate::layout::Doorbell;
 use crate::roles::Bell;
-use crate::sysv::sem::Wait;
+use crate::sync::AtomicU32;
+use crate::sysv::sem;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -43,11 +44,11 @@ impl Deadline {
         self.left().is_some_and(|left| left.is_zero())
     }
 
-    pub(crate) fn for_sem(self) -> Wait {
+    pub(crate) fn for_sem(self) -> sem::Wait {
         match self.left() {
-            None => Wait::Forever,
-            Some(left) if left.is_zero() => Wait::Never,
-            Some(left) => Wait::For(left),
+            None => sem::Wait::Forever,
+            Some(left) if left.is_zero() => sem::Wait::Never,
+            Some(left) => sem::Wait::For(left),
         }
     }
 }
@@ -86,22 +87,23 @@ impl Patience {
     }
 
     /// Looks for work without sleeping; bounded.
-    fn look(self, ready: &mut impl FnMut() -> Result<bool>) -> Result<bool> {
+    fn look(self, ready: &mut impl FnMut(bool) -> Result<bool>) -> Result<bool> {
         if self == Patience::Spin {
             for _ in 0..SPINS {
-                if ready()? {
+                if ready(false)? {
                     return Ok(true);
                 }
                 core::hint::spin_loop();
             }
         }
         std::thread::yield_now();
-        ready()
+        ready(false)
     }
 }
 
-/// Sleeps at `bell` until `ready`, a signal, an end of a peer, or the deadline; returns whether
-/// it is ready. `need`: see `Doorbell::ring_for_room`.
+/// Sleeps at `bell` until `ready`, a signal, an end of a peer, or the deadline, and at times for
+/// less; returns whether it is ready. `need`: see `Doorbell::ring_for_room`; what `ready` is
+/// told: see `Doorbell::sleep`.
 ///
 /// # Errors
 /// What `ready` returns, and [`crate::Error::Removed`] where the semaphores are gone.
@@ -111,9 +113,9 @@ pub(crate) fn sleep(
     need: u32,
     patience: Patience,
     deadline: Deadline,
-    mut ready: impl FnMut() -> Result<bool>,
+    mut ready: impl FnMut(bool) -> Result<bool>,
 ) -> Result<bool> {
-    if ready()? {
+    if ready(false)? {
         return Ok(true);
     }
     if deadline.passed() {
@@ -122,28 +124,40 @@ pub(crate) fn sleep(
     if patience.look(&mut ready)? {
         return Ok(true);
     }
-    let rung = doorbell.announce(Depth::Shallow, need);
-    if !ready()? {
-        let longest = deadline.left().map_or(SHALLOW, |left| left.min(SHALLOW));
-        futex::wait(&doorbell.rung, rung, longest);
-    }
-    if !ready()? && !deadline.passed() {
-        doorbell.announce(Depth::Deep, need);
-        if !ready()? {
-            bell.sleep(deadline)?;
-            // All that rang up to now has one answer: the caller looks at everything again.
-            bell.silence();
-        }
-    }
-    doorbell.withdraw();
-    ready()
+    doorbell.sleep(need, &Bed { bell, deadline }, ready)
 }
 
-/// Wakes the sleeper of a doorbell as `ring` said.
-pub(crate) fn wake(doorbell: &Doorbell, bell: Bell, depth: Option<Depth>) {
-    match depth {
-        None => {}
-        Some(Depth::Shallow) => futex::wake(&doorbell.rung),
-        Some(Depth::Deep) => bell.post(),
+/// The system calls of one sleep.
+struct Bed {
+    bell: Bell,
+    deadline: Deadline,
+}
+
+impl Rest for Bed {
+    type Error = Error;
+
+    fn rest_shallow(&self, word: &AtomicU32, rung: u32) {
+        futex::wait(word, rung, self.deadline.left().map_or(SHALLOW, |left| left.min(SHALLOW)));
+    }
+
+    fn rest_deep(&self) -> Result<()> {
+        self.bell.sleep(self.deadline)?;
+        // All that rang up to now has one answer: the caller looks at everything again.
+        self.bell.silence();
+        Ok(())
+    }
+
+    fn over(&self) -> bool {
+        self.deadline.passed()
+    }
+}
+
+impl Wake for Bell {
+    fn wake_shallow(&self, word: &AtomicU32) {
+        futex::wake(word);
+    }
+
+    fn wake_deep(&self) {
+        self.post();
     }
 }

@@ -90,7 +90,7 @@ fn an_address_space_that_is_too_small_is_73_and_leaves_nothing() {
     let mut limited = Command::new(sh);
     let script = "ulimit -v 65536; exec \"$0\" \"$@\"";
     limited.arg("-c").arg(script).arg(server);
-    limited.args(["-k", &channel.key.to_string(), "--lanes", "32", "--size", "16M"]);
+    limited.args(["-k", &channel.key.to_string(), "--lanes", "8", "--size", "16M"]);
     run(limited, b"").fails(73, &["ENOMEM", "shmat"]);
     channel.assert_gone();
 }

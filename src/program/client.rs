@@ -255,10 +255,11 @@ impl Sink for RingSink<'_> {
     }
 
     fn ring(&self) {
-        self.producer.ring();
+        self.producer.ring_surely();
     }
 
     fn finish(&mut self) -> crate::Result<()> {
+        self.producer.ring_surely();
         // `closing` is asked after the last commit: a server that has not said it yet will see
         // that commit.
         while self.producer.closing() {
