@@ -229,7 +229,7 @@ impl Roles {
         for lane in 0..lanes as u16 {
             let _ = ops.push(Op::undo(ROOM_BELLS + lane, 1));
         }
-        let _ = sem::operate(self.id, &ops, Wait::Never);
+        self.give_back(&ops);
     }
 
     /// Claims any free lane of `lanes`, waiting for one until `deadline`.
@@ -267,8 +267,25 @@ impl Roles {
     /// Gives a lane back and rings the server bell, as the process's end would.
     pub fn release_lane(&self, lane: u32) {
         let num = LANES + lane as u16;
-        let ops = [Op::undo(num, -1), Op::undo(TICKETS, 1), Op::undo(SERVER_BELL, 1)];
-        let _ = sem::operate(self.id, &ops, Wait::Never);
+        self.give_back(&[Op::undo(num, -1), Op::undo(TICKETS, 1), Op::undo(SERVER_BELL, 1)]);
+    }
+
+    /// Gives a role back. A removed set has none any more.
+    fn give_back(&self, ops: &[Op]) {
+        for _ in 0..100 {
+            match sem::operate(self.id, ops, Wait::Never) {
+                Err(e) if e.errno == Errno::ERANGE => self.empty_bells(ops),
+                _ => return,
+            }
+        }
+    }
+
+    /// Empties the bells that `ops` would ring: one that nobody ever answered is full.
+    fn empty_bells(&self, ops: &[Op]) {
+        let bell = |num: u16| num == SERVER_BELL || num >= ROOM_BELLS;
+        for op in ops.iter().filter(|op| op.change > 0 && bell(op.num)) {
+            self.silence(op.num);
+        }
     }
 
     fn claim(&self, ops: &[Op], role: Role, num: u16) -> Result<()> {
@@ -282,12 +299,9 @@ impl Roles {
                     None if tries < 100 => tries += 1,
                     None => return Err(Error::Busy { key: self.key, role, pid: 0 }),
                 },
-                // A bell that nobody ever answered is full: empty it and go on.
                 Err(e) if e.errno == Errno::ERANGE && tries < 100 => {
                     tries += 1;
-                    for bell in ops.iter().filter(|op| !op.undo && op.change > 0) {
-                        self.silence(bell.num);
-                    }
+                    self.empty_bells(ops);
                 }
                 Err(e) => return Err(self.error(e)),
             }

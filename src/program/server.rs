@@ -93,7 +93,15 @@ impl Printer<'_> {
         let mut done = None;
         loop {
             while self.out.len() < BATCH && self.out.capacity() - self.out.len() >= longest {
-                let Some(record) = self.consumer.peek()? else { break };
+                let record = match self.consumer.peek() {
+                    Ok(Some(record)) => record,
+                    Ok(None) => break,
+                    Err(damage) => {
+                        // What came before it is good.
+                        self.flush()?;
+                        return Err(damage.into());
+                    }
+                };
                 if record.kind() == Kind::End {
                     if stop && !self.args.persist {
                         done = Some(Done::EndWord);

@@ -4,6 +4,7 @@
 //! `SHMDEMO_TEST_SLOW`: how many times longer than usual a slow machine may take.
 #![allow(dead_code, unused_imports)] // each test file is a program of its own and uses a part of this
 
+pub mod image;
 pub mod json;
 pub mod proc;
 pub mod raw;

@@ -73,6 +73,13 @@ impl View {
         copy
     }
 
+    /// The word at this offset, a multiple of 4, while others may write there.
+    pub fn word(&self, at: usize) -> u32 {
+        assert!(at % 4 == 0 && at + 4 <= self.size);
+        // SAFETY: the range was checked against the size of what is attached, at a page's start.
+        unsafe { self.start.add(at).cast::<u32>().read_volatile() }
+    }
+
     pub fn write(&self, at: usize, bytes: &[u8]) {
         assert!(at + bytes.len() <= self.size);
         // SAFETY: the range was checked against the size of what is attached; the source is apart from it.
@@ -197,4 +204,22 @@ pub fn forbid_sysv() -> Result<(), Errno> {
         checked(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter, 0, 0))?;
     }
     Ok(())
+}
+
+/// A free place for `bytes` (whole pages) of address space with a page on either side that
+/// nothing may touch: what runs over the end of what is attached here ends the process.
+pub fn guarded_place(bytes: usize) -> usize {
+    // SHMLBA: where segments may be attached on ARM, and more than enough elsewhere.
+    const ALIGN: usize = 4 * 4096;
+    // SAFETY: sysconf takes a plain number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    assert!(bytes % page == 0, "{bytes} bytes are no whole pages");
+    let (length, flags) = (bytes + 2 * ALIGN, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping at an address that the kernel chooses; nothing else uses it.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) };
+    assert!(start != libc::MAP_FAILED, "mmap: {}", Errno::last());
+    let place = (start as usize + page).next_multiple_of(ALIGN);
+    // SAFETY: whole pages inside the mapping just made, with at least one on either side.
+    unsafe { libc::munmap(place as *mut c_void, bytes) };
+    place
 }

@@ -1,0 +1,157 @@
+//! A live hostile peer: it writes random and adversarial words into the segment while the two
+//! programs work.
+//!
+//! Allowed: a program goes on, or ends with exit code 76 naming the field. Not allowed: a signal,
+//! a panic, a hang, growing memory. Where only the doorbells are scribbled upon, nothing may be
+//! lost either.
+//!
+//! `SHMDEMO_SCRIBBLES=N`: rounds (default 40; 8 on ARM).
+
+mod common;
+
+use common::raw::View;
+use common::{until, Channel, Proc, Random};
+use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+const LANES: usize = 2;
+const RING: usize = 4096;
+
+/// Offsets of lane `k`: see the memory map.
+fn lane(k: usize) -> usize {
+    128 + k * (192 + RING)
+}
+
+/// What is scribbled upon in a round.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Target {
+    Bells,
+    Positions,
+    Records,
+    Header,
+    Anything,
+}
+
+const TARGETS: [Target; 5] =
+    [Target::Bells, Target::Positions, Target::Records, Target::Header, Target::Anything];
+
+impl Target {
+    /// The offset of one of its words.
+    fn word(self, random: &mut Random) -> usize {
+        let any_lane = lane(random.below(LANES));
+        match self {
+            Target::Bells => [64, any_lane + 128][random.below(2)] + 4 * random.below(3),
+            // tail, head and their marks
+            Target::Positions => any_lane + [0, 64][random.below(2)] + 4 * random.below(5),
+            Target::Records => any_lane + 192 + 8 * random.below(RING / 8) + 4 * random.below(2),
+            Target::Header => 4 * random.below(10),
+            Target::Anything => 4 * random.below(lane(LANES) / 4),
+        }
+    }
+}
+
+fn scribble(view: &View, target: Target, random: &mut Random, time: Duration) {
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        for _ in 0..50 {
+            let at = target.word(random);
+            let old = view.word(at);
+            let new = match random.below(5) {
+                0 => [0, 1, 2, 3, 8, 2048, 4096, 1 << 31, u32::MAX][random.below(9)],
+                1 => old.wrapping_add(random.below(65) as u32 * 8).wrapping_sub(256),
+                2 => old ^ (1 << random.below(32)),
+                // A word from elsewhere: a position or a bell that was right some time.
+                3 => view.word(Target::Positions.word(random)),
+                _ => random.next() as u32,
+            };
+            view.write(at, &new.to_ne_bytes());
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Kilobytes of memory of its own (not of the segment) that a process has in use.
+fn own_memory(pid: i64) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Lines "0", "1", ... until the reader is gone.
+fn endless(client: &mut Proc) {
+    let mut stdin = client.take_stdin();
+    std::thread::spawn(move || {
+        for n in 0_u32.. {
+            if stdin.write_all(format!("{n}\n").as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Ended by itself: then by naming the field that is wrong.
+#[track_caller]
+fn ended_well(mut program: Proc, round: &str) -> bool {
+    if program.alive() {
+        program.signal(SIGTERM);
+        let out = program.finish_with_stdin();
+        // By the signal, or it saw damage on its way out.
+        assert!([0, 76, 143].contains(&out.code()), "{round}: {}: {}", out.code(), out.stderr);
+        return false;
+    }
+    let out = program.finish_with_stdin();
+    out.fails(76, &["expected"]);
+    true
+}
+
+fn round(number: usize, random: &mut Random) -> bool {
+    let target = TARGETS[number % TARGETS.len()];
+    let name = format!("round {number}, {target:?}");
+    let channel = Channel::new();
+    let mut server = channel.running(&["--lanes", "2", "--size", "4K", "--max-message", "200"]);
+    let mut client = Proc::spawn(channel.client(&[]));
+    endless(&mut client);
+    server.wait_stdout("first lines", |out| out.len() > 1000);
+    let before = (own_memory(server.pid()), own_memory(client.pid()));
+    let view = View::attach(channel.segment().id);
+    scribble(&view, target, random, Duration::from_millis(60));
+    let so_far = server.stdout().len();
+    // Nobody disturbs any more: it goes on, or somebody has seen why it can't.
+    until(&format!("{name}: lines again, or an end"), || {
+        server.stdout().len() > so_far || !server.alive() || !client.alive()
+    });
+    for (pid, before) in [(server.pid(), before.0), (client.pid(), before.1)] {
+        if let (Some(before), Some(now)) = (before, own_memory(pid)) {
+            assert!(now < before + 1024, "{name}: memory grew from {before} to {now} kB");
+        }
+    }
+    if target == Target::Bells {
+        server.check_alive();
+        client.check_alive();
+        client.signal(SIGKILL);
+        client.finish_with_stdin();
+        server.signal(SIGTERM);
+        let out = server.finish_with_stdin();
+        let text = out.expect(0).text();
+        for (n, line) in text.lines().enumerate() {
+            assert_eq!(line.parse(), Ok(n), "{name}: order, loss or double");
+        }
+        return false;
+    }
+    let client_saw = ended_well(client, &name);
+    let server_saw = ended_well(server, &name);
+    client_saw || server_saw
+}
+
+#[test]
+fn a_scribbling_peer_does_no_more_than_end_them_with_76() {
+    let default = if cfg!(target_arch = "arm") { 8 } else { 40 };
+    let rounds = std::env::var("SHMDEMO_SCRIBBLES").ok();
+    let rounds = rounds.map_or(default, |n| n.parse().expect("SHMDEMO_SCRIBBLES: a number"));
+    let mut random = Random(0x5851_f42d_4c95_7f2d);
+    let seen = (0..rounds).filter(|number| round(*number, &mut random)).count();
+    println!("{rounds} rounds, damage seen in {seen}");
+    // It would be no hostile peer if nobody ever noticed.
+    assert!(seen * 10 > rounds, "damage was seen in {seen} of {rounds} rounds only");
+}
