@@ -238,12 +238,12 @@ impl fmt::Display for Status {
         }
         writeln!(
             f,
-            "lane     pid       sent   received    queued/capacity  refused too-long highwater"
+            "lane     pid       sent   received    queued/capacity refused too-long highwater"
         )?;
         for (number, lane) in self.lanes.iter().enumerate() {
             writeln!(
                 f,
-                "{number:>4} {:>7} {:>10} {:>10} {:>9}/{:<8} {:>8} {:>8} {:>9}",
+                "{number:>4} {:>7} {:>10} {:>10} {:>9}/{:<8} {:>7} {:>8} {:>9}",
                 Pid(lane.pid),
                 lane.sent,
                 lane.received,

@@ -105,6 +105,110 @@ fn status_never_changes_the_segment() {
     assert_eq!(channel.segment().attached, 0);
 }
 
+/// Checks a value against the part of JSON Schema that `doc/status.schema.json` uses.
+fn check_schema(schema: &Json, value: &Json, path: &str) {
+    let member = |json: &Json, name: &str| match json {
+        Json::Object(all) => all.iter().position(|(n, _)| n == name),
+        _ => None,
+    };
+    let get = |name: &str| match schema {
+        Json::Object(all) => member(schema, name).map(|at| &all[at].1),
+        _ => panic!("{path}: no schema"),
+    };
+    let kind = match value {
+        Json::Null => "null",
+        Json::Bool(_) => "boolean",
+        Json::Number(n) if n.fract() == 0.0 => "integer",
+        Json::Number(_) => "number",
+        Json::Text(_) => "string",
+        Json::List(_) => "array",
+        Json::Object(_) => "object",
+    };
+    let allowed = match get("type").expect("a type") {
+        Json::List(kinds) => kinds.contains(&Json::Text(kind.into())),
+        one => *one == Json::Text(kind.into()),
+    };
+    assert!(allowed, "{path} is a {kind}");
+    match value {
+        Json::Object(members) => {
+            let Some(Json::Object(known)) = get("properties") else { panic!("{path}") };
+            let Some(Json::List(required)) = get("required") else { panic!("{path}") };
+            assert_eq!(get("additionalProperties"), Some(&Json::Bool(false)));
+            let mut wanted: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
+            let mut found: Vec<_> = members.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(required.len(), wanted.len(), "{path}: all of it is always there");
+            wanted.sort();
+            found.sort();
+            assert_eq!(found, wanted, "{path}");
+            for (name, value) in members {
+                let schema = &known.iter().find(|(n, _)| n == name).expect("compared above").1;
+                check_schema(schema, value, &format!("{path}.{name}"));
+            }
+        }
+        Json::List(values) => {
+            for value in values {
+                check_schema(get("items").expect("items"), value, &format!("{path}[]"));
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn status_json_is_what_its_schema_says() {
+    let schema = Json::parse(include_str!("../doc/status.schema.json")).expect("the schema");
+    let channel = Channel::new();
+    channel.filled(b"one\n");
+    check_schema(&schema, &channel.status(), "status");
+    let _server = channel.running(&[]);
+    check_schema(&schema, &channel.status(), "status");
+}
+
+#[test]
+fn status_watch_shows_rates_in_80_columns() {
+    let channel = Channel::new();
+    let _server = channel.running(&[]);
+    let (keyboard, screen) = raw::terminal().expect("a terminal");
+    let command = channel.sub("status", &["--watch", "1"]);
+    let watch = Proc::spawn_with(command, std::process::Stdio::null(), screen.into());
+    let mut reader = std::fs::File::from(keyboard);
+    let (mut seen, mut part) = (String::new(), [0; 4096]);
+    let mut client = Proc::spawn(channel.client(&[]));
+    // Until a picture shows messages that came since the one before.
+    until("a rate", || {
+        client.write(b"line\n");
+        let length = std::io::Read::read(&mut reader, &mut part).expect("the terminal");
+        seen += &String::from_utf8_lossy(&part[..length]);
+        seen.lines().any(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let rate = |at: usize| words.get(at).and_then(|word| word.parse::<f64>().ok());
+            line.contains("  [") && rate(1) > Some(0.0) && rate(2) > Some(0.0)
+        })
+    });
+    watch.signal(SIGTERM);
+    assert!(seen.starts_with("\x1b[H") && seen.contains("\x1b[K"), "{seen:?}");
+    for line in seen.lines() {
+        let plain = line.replace("\x1b[H", "").replace("\x1b[K", "").replace("\x1b[J", "");
+        assert!(!plain.contains('\x1b'), "colours or moves: {line:?}");
+        assert!(plain.trim_end().chars().count() <= 80, "wider than 80 columns: {plain:?}");
+    }
+}
+
+#[test]
+fn the_log_does_not_grow_with_the_messages() {
+    let lines = |messages: u32| {
+        let channel = Channel::new();
+        let server = channel.running(&["-v"]);
+        let input = [common::numbered(messages), b"end\n".to_vec()].concat();
+        let client = run(channel.client(&["-v"]), &input);
+        let server = server.finish();
+        client.expect(0).stderr.lines().count() + server.expect(0).stderr.lines().count()
+    };
+    let few = lines(1);
+    assert!(few > 4, "-v says what it does: {few} lines");
+    assert_eq!(lines(20_000), few);
+}
+
 #[test]
 fn status_watch_draws_again() {
     let channel = Channel::new();

@@ -1,6 +1,7 @@
 //! `shmdemo-server status`, `set` and `remove`.
 
 use super::args::{Common, Protocol, StatusArgs};
+use super::watch::{over, Watch};
 use super::{exit, signals, stdio};
 use crate::shared_use;
 use crate::sysv::PermChange;
@@ -8,20 +9,18 @@ use crate::Status;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 
-/// Clears the screen and goes to its top, if it is one.
-const REDRAW: &str = "\x1b[H\x1b[2J";
-
 pub fn status(args: &StatusArgs) -> Result<u8> {
     let terminal = nix::unistd::isatty(std::io::stdout()).unwrap_or(false);
     signals::install().context("sigaction")?;
+    let mut watch = args.watch.map(|_| Watch::default());
     loop {
         let mut text = String::new();
-        if args.watch.is_some() && terminal && !args.json {
-            text.push_str(REDRAW);
-        }
-        describe(args, &mut text)?;
+        describe(args, watch.as_mut(), &mut text)?;
         if args.json || args.watch.is_some() {
             text.push('\n');
+        }
+        if args.watch.is_some() && terminal && !args.json {
+            text = over(&text);
         }
         stdio::print(&text)?;
         let Some(pause) = args.watch else { return Ok(exit::OK) };
@@ -39,7 +38,7 @@ pub fn status(args: &StatusArgs) -> Result<u8> {
     }
 }
 
-fn describe(args: &StatusArgs, text: &mut String) -> Result<()> {
+fn describe(args: &StatusArgs, watch: Option<&mut Watch>, text: &mut String) -> Result<()> {
     let options = &args.common.options;
     if args.common.protocol == Protocol::SharedUse {
         let seen = shared_use::look(options)?;
@@ -55,6 +54,9 @@ fn describe(args: &StatusArgs, text: &mut String) -> Result<()> {
         write!(text, "{}", status.json())?;
     } else {
         write!(text, "{status}")?;
+        if let Some(watch) = watch {
+            watch.describe(&status, text);
+        }
     }
     Ok(())
 }

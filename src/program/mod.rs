@@ -5,11 +5,13 @@ mod client;
 mod control;
 mod help;
 mod logging;
+mod notify;
 mod server;
 mod server_demo;
 mod signals;
 mod stdio;
 mod values;
+mod watch;
 
 use crate::{Error, Opened};
 use std::process::ExitCode;
@@ -60,7 +62,7 @@ impl std::fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// The exit code that tells what a channel's error is.
-fn code_of(error: &Error) -> u8 {
+pub(crate) fn code_of(error: &Error) -> u8 {
     use nix::errno::Errno;
     match error {
         Error::NoSysvIpc | Error::NoChannel(_) | Error::Removed { .. } => exit::UNAVAILABLE,

@@ -1,6 +1,7 @@
 //! `shmdemo-server`: prints each message.
 
 use super::args::{Protocol, Serve, MAX_PREFIX};
+use super::notify::Notify;
 use super::{exit, server_demo, signals, stdio};
 use crate::layout::MAX_MESSAGE;
 use crate::{Channel, Consumer, Deadline, Kind};
@@ -34,7 +35,9 @@ pub fn serve(args: &Serve) -> Result<u8> {
     signals::interrupts(consumer.interrupter());
     let key = consumer.channel().key();
     log::info!("claimed the server role of key {key}");
-    let mut printer = Printer { args, consumer, out: heapless::Vec::new() };
+    let notify = Notify::from_environment();
+    notify.ready(&format!("serving key {key}"));
+    let mut printer = Printer { args, consumer, notify, out: heapless::Vec::new() };
     let done = match printer.run() {
         Err(e) if is_removed(&e) => {
             // What is still in the segment is printed; nobody else can get at it any more.
@@ -44,6 +47,7 @@ pub fn serve(args: &Serve) -> Result<u8> {
         }
         other => other?,
     };
+    printer.notify.stopping();
     match done {
         Done::EndWord => log::info!("a client sent the end word"),
         Done::Signal(number) => log::info!("stopped by {}", signals::name(number)),
@@ -68,6 +72,7 @@ fn is_removed(error: &anyhow::Error) -> bool {
 struct Printer<'a> {
     args: &'a Serve,
     consumer: Consumer,
+    notify: Notify,
     out: heapless::Vec<u8, BUFFER>,
 }
 
@@ -80,7 +85,7 @@ impl Printer<'_> {
             if let Some(number) = signals::stop() {
                 return Ok(Done::Signal(number));
             }
-            self.consumer.wait(Deadline::Never)?;
+            self.consumer.wait(self.notify.deadline())?;
         }
     }
 
@@ -121,6 +126,7 @@ impl Printer<'_> {
             }
             let more = self.consumer.holds();
             self.flush()?;
+            self.notify.alive();
             if stop {
                 done = done.or(signals::stop().map(Done::Signal));
             }

@@ -1,6 +1,7 @@
 //! `shmdemo-server --protocol shared_use_st`: prints what C programs of the demo write.
 
 use super::args::{Serve, MAX_PREFIX};
+use super::notify::Notify;
 use super::{client, exit, signals, stdio};
 use crate::shared_use::{End, SharedUseSegment, TEXT_BYTES};
 use crate::Deadline;
@@ -16,7 +17,10 @@ pub fn serve(args: &Serve) -> Result<u8> {
     client::log_shared_use(&segment, key);
     let mut text: heapless::Vec<u8, TEXT_BYTES> = heapless::Vec::new();
     let mut line: heapless::Vec<u8, { MAX_PREFIX + TEXT_BYTES + 1 }> = heapless::Vec::new();
+    let mut notify = Notify::from_environment();
+    notify.ready(&format!("serving key {key}, protocol shared_use_st"));
     loop {
+        notify.alive();
         if segment.wait(true, Deadline::Never)? {
             segment.read(&mut text);
             let ends = text == END_WORD && !args.persist;
@@ -44,6 +48,7 @@ pub fn serve(args: &Serve) -> Result<u8> {
             break;
         }
     }
+    notify.stopping();
     if args.persist {
         log::info!("detached; the segment of key {key} stays");
         return Ok(exit::OK);

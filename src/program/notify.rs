@@ -1,0 +1,75 @@
+//! Tells a service manager that the server is ready, alive and stopping: the datagrams of
+//! [sd_notify(3)](https://man7.org/linux/man-pages/man3/sd_notify.3.html), without its library.
+//!
+//! Nothing is sent where `NOTIFY_SOCKET` is not set. Signs of life are sent only where the manager
+//! asks for them (`WATCHDOG_USEC`): they are the one timer that an idle server has then.
+
+use crate::Deadline;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
+
+/// The manager's socket, if there is one.
+pub struct Notify {
+    socket: Option<(UnixDatagram, SocketAddr)>,
+    /// How often to send a sign of life.
+    every: Option<Duration>,
+    next: Instant,
+}
+
+impl Notify {
+    /// As the environment says.
+    pub fn from_environment() -> Self {
+        let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
+            let address = match name.as_bytes() {
+                [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+                _ => SocketAddr::from_pathname(&name),
+            };
+            Some((UnixDatagram::unbound().ok()?, address.ok()?))
+        });
+        let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+        let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        // Twice as often as the manager wants it, as sd_watchdog_enabled(3) advises.
+        let every = number("WATCHDOG_USEC")
+            .filter(|usec| ours && *usec > 0 && socket.is_some())
+            .map(|usec| Duration::from_micros((usec / 2).max(1)));
+        Self { socket, every, next: Instant::now() }
+    }
+
+    /// It serves now.
+    pub fn ready(&self, status: &str) {
+        self.send(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    /// It is about to end.
+    pub fn stopping(&self) {
+        self.send("STOPPING=1");
+    }
+
+    /// It is alive; sent only when it is time.
+    pub fn alive(&mut self) {
+        let Some(every) = self.every else { return };
+        let now = Instant::now();
+        if now >= self.next {
+            self.next = now + every;
+            self.send("WATCHDOG=1");
+        }
+    }
+
+    /// Until when the server may sleep.
+    pub fn deadline(&self) -> Deadline {
+        match self.every {
+            // The next one may be due now, which is not the same as not to sleep at all.
+            Some(_) => Deadline::At(self.next.max(Instant::now() + Duration::from_millis(1))),
+            None => Deadline::Never,
+        }
+    }
+
+    fn send(&self, text: &str) {
+        // A manager that does not listen is no reason to stop serving.
+        if let Some((socket, address)) = &self.socket {
+            let _ = socket.send_to_addr(text.as_bytes(), address);
+        }
+    }
+}
