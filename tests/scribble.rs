@@ -10,8 +10,8 @@
 mod common;
 
 use common::raw::View;
-use common::{until, Channel, Proc, Random};
-use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+use common::{raw, until, Channel, Proc, Random};
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGTERM};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,10 @@ const RING: usize = 4096;
 fn lane(k: usize) -> usize {
     128 + k * (192 + RING)
 }
+
+/// Semaphores of a channel's set: see `src/roles.rs`.
+const SERVER_BELL: i32 = 4;
+const ROOM_BELL_0: i32 = 37;
 
 /// What is scribbled upon in a round.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -154,4 +158,24 @@ fn a_scribbling_peer_does_no_more_than_end_them_with_76() {
     println!("{rounds} rounds, damage seen in {seen}");
     // It would be no hostile peer if nobody ever noticed.
     assert!(seen * 10 > rounds, "damage was seen in {seen} of {rounds} rounds only");
+}
+
+/// A peer takes back what a sleeping producer has committed: the server sees an empty ring and
+/// the producer a full one, and both would sleep for ever.
+#[test]
+fn a_tail_that_is_taken_back_stops_nobody() {
+    let channel = Channel::new();
+    let server = channel.running(&["--lanes", "1", "--size", "4K", "--max-message", "200"]);
+    let set = common::sem_row(channel.key).expect("the semaphores").id;
+    let asleep = |bell| until("a deep sleep", || raw::sem_waiters(set, bell) == 1);
+    asleep(SERVER_BELL);
+    server.stop();
+    let mut client = Proc::spawn(channel.client(&[]));
+    client.feed(common::numbered(5000));
+    asleep(ROOM_BELL_0);
+    let view = View::attach(channel.segment().id);
+    view.write(lane(0), &view.word(lane(0) + 64).to_ne_bytes());
+    server.signal(SIGCONT);
+    server.wait_stdout("all lines", |out| out == common::numbered(5000));
+    client.finish_with_stdin().expect(0);
 }

@@ -126,6 +126,12 @@ pub fn sem_get(id: i32, number: i32) -> i32 {
     checked(unsafe { libc::semctl(id, number, libc::GETVAL) }).expect("GETVAL")
 }
 
+/// How many wait for this semaphore to grow.
+pub fn sem_waiters(id: i32, number: i32) -> i32 {
+    // SAFETY: GETNCNT takes no fourth argument.
+    checked(unsafe { libc::semctl(id, number, libc::GETNCNT) }).expect("GETNCNT")
+}
+
 /// ftok(3), from the C library.
 pub fn ftok(path: &Path, id: i32) -> i32 {
     let path = CString::new(path.as_os_str().as_bytes()).expect("path without NUL");
