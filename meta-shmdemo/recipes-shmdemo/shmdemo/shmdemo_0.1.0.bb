@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+
+SUMMARY = "Hands messages between programs through System V shared memory"
+SUMMARY:${PN}-client = "${SUMMARY} - the client"
+SUMMARY:${PN}-server = "${SUMMARY} - the server, started as a service"
+DESCRIPTION = "A server and a client that exchange messages on one board \
+               through a System V shared memory segment. Messages outlive \
+               both programs; a killed program leaves neither a lost \
+               message nor a stale lock behind."
+HOMEPAGE = "https://shmdemo.example.org/"
+BUGTRACKER = "https://shmdemo.example.org/issues"
+SECTION = "console/utils"
+CVE_PRODUCT = "shmdemo"
+
+# The programs themselves, and the crates linked into them.
+LICENSE = "(MIT | Apache-2.0) & MIT & (MIT | Unlicense)"
+LIC_FILES_CHKSUM = "file://LICENSE-MIT;md5=638d63bf5550770453b209b28f13be98 \
+                    file://LICENSE-APACHE;md5=22a53954e4e0ec258dfce4391e905dac"
+
+require shmdemo-crates.inc
+
+# The layer is a folder of the crate's repository, so the clone that it lies in
+# holds the sources too. Where it lies does not change what is built. Set
+# SHMDEMO_GIT to fetch from elsewhere, for example
+# "git://git.example.org/shmdemo.git;protocol=https".
+SHMDEMO_CLONE = "${@os.path.realpath('${THISDIR}/../../..')}"
+SHMDEMO_CLONE[vardepvalue] = "1"
+SHMDEMO_GIT ?= "git://${SHMDEMO_CLONE};protocol=file"
+
+SRC_URI += "${SHMDEMO_GIT};nobranch=1;destsuffix=${BP} \
+            file://run-ptest \
+            file://shmdemo-server.default \
+            file://shmdemo-server.init \
+            file://shmdemo-server.service"
+
+# The commit of tag v${PV}, written by scripts/refresh. All zeros: this version
+# has no tag yet.
+SRCREV = "0000000000000000000000000000000000000000"
+S = "${UNPACKDIR}/${BP}"
+
+# For update_crates, which takes every Cargo.lock it finds: the one of the
+# programs alone. The models of the crate's tests have a lock of their own.
+CARGO_LOCK_SRC_DIR = "${WORKDIR}/cargo-lock"
+
+inherit cargo cargo-update-recipe-crates ptest-cargo features_check systemd update-rc.d useradd
+
+# One of them must start the server.
+ANY_OF_DISTRO_FEATURES = "systemd sysvinit"
+
+PACKAGES =+ "${PN}-server ${PN}-client"
+
+SYSTEMD_PACKAGES = "${PN}-server"
+SYSTEMD_SERVICE:${PN}-server = "shmdemo-server.service"
+
+INITSCRIPT_PACKAGES = "${PN}-server"
+INITSCRIPT_NAME:${PN}-server = "shmdemo-server"
+# After syslogd (20), before anything of the board that sends messages.
+INITSCRIPT_PARAMS:${PN}-server = "defaults 30"
+
+USERADD_PACKAGES = "${PN}-server"
+# A system user: logind's RemoveIPC= deletes the semaphores of ordinary users.
+USERADD_PARAM:${PN}-server = "--system --user-group --no-create-home \
+                              --home-dir /nonexistent --shell /bin/false \
+                              shmdemo"
+
+# cargo's strip would run before the symbols are split off into ${PN}-dbg.
+export CARGO_PROFILE_RELEASE_STRIP = "false"
+export CARGO_PROFILE_RELEASE_DEBUG = "line-tables-only"
+
+# The oldest Rust that builds the crate and what it links.
+SHMDEMO_RUST = "1.82"
+
+# A few comparisons, for a clear message before anything is built.
+# nooelint: oelint.task.noanonpython
+python () {
+    have = (d.getVar("RUSTVERSION") or "").rstrip("%")
+    need = d.getVar("SHMDEMO_RUST")
+    numbers = lambda version: [int(n) for n in version.split(".") if n.isdigit()]
+    if have and numbers(have) < numbers(need):
+        raise bb.parse.SkipRecipe(
+            "needs Rust %s or newer, RUSTVERSION is %s: add a layer with a newer Rust, "
+            "see README.md of meta-shmdemo" % (need, have))
+}
+
+python do_fetch:prepend() {
+    if not d.getVar("EXTERNALSRC") and not d.getVar("SRCREV").strip("0"):
+        bb.fatal("shmdemo %s has no release tag yet, so SRCREV names no commit. "
+                 "Build the tree at hand with kas/externalsrc.yml (or inherit externalsrc), "
+                 "or set SRCREV:pn-shmdemo to a commit of %s"
+                 % (d.getVar("PV"), d.getVar("SHMDEMO_CLONE")))
+}
+
+do_update_crates:prepend() {
+    install -D -m 0644 ${S}/Cargo.lock ${CARGO_LOCK_SRC_DIR}/Cargo.lock
+}
+
+# Building the tests builds the programs again, with what only tests ask of the
+# crates: not in the folder that do_install takes the programs from.
+python do_compile_ptest_cargo:prepend() {
+    os.environ["CARGO_TARGET_DIR"] = d.expand("${B}/target-ptest")
+    # No test is better for the programs' long link-time optimisation.
+    os.environ["CARGO_PROFILE_RELEASE_LTO"] = "off"
+    os.environ["CARGO_PROFILE_RELEASE_CODEGEN_UNITS"] = "16"
+}
+
+do_install:append() {
+    install -d ${D}${docdir}/${BPN}
+    install -m 0644 ${S}/README.md ${S}/CHANGELOG.md ${D}${docdir}/${BPN}
+
+    install -D -m 0644 ${UNPACKDIR}/shmdemo-server.default ${D}${sysconfdir}/default/shmdemo-server
+    if ${@bb.utils.contains('DISTRO_FEATURES', 'systemd', 'true', 'false', d)}; then
+        install -D -m 0644 ${UNPACKDIR}/shmdemo-server.service ${D}${systemd_system_unitdir}/shmdemo-server.service
+        sed -i -e 's|/usr/bin/|${bindir}/|' ${D}${systemd_system_unitdir}/shmdemo-server.service
+    fi
+    if ${@bb.utils.contains('DISTRO_FEATURES', 'sysvinit', 'true', 'false', d)}; then
+        install -D -m 0755 ${UNPACKDIR}/shmdemo-server.init ${D}${sysconfdir}/init.d/shmdemo-server
+        sed -i -e 's|/usr/bin/|${bindir}/|' ${D}${sysconfdir}/init.d/shmdemo-server
+    fi
+}
+
+do_install_ptest() {
+    sed -i -e 's|@BINDIR@|${bindir}|' -e 's|@VERSION@|${PV}|' ${D}${PTEST_PATH}/run-ptest
+}
+
+FILES:${PN}-server += "${bindir}/shmdemo-server \
+                       ${sysconfdir}/default/shmdemo-server \
+                       ${sysconfdir}/init.d/shmdemo-server \
+                       ${systemd_system_unitdir}/shmdemo-server.service"
+CONFFILES:${PN}-server = "${sysconfdir}/default/shmdemo-server"
+FILES:${PN}-client += "${bindir}/shmdemo-client"
+
+# shmdemo itself is empty: it pulls in both programs.
+ALLOW_EMPTY:${PN} = "1"
+RDEPENDS:${PN} = "${PN}-client ${PN}-server"
