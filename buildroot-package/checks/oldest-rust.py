@@ -1,0 +1,41 @@
+"""Checks that the oldest Rust of the supported Buildroots can build the crate and its lock."""
+
+import json
+import re
+import subprocess
+import sys
+
+OLDEST = "1.82"  # Buildroot 2025.02
+EDITIONS = {"2015", "2018", "2021"}  # 2024 came with 1.85
+LOCK_FORMATS = {"3", "4"}  # what 1.82 reads
+failed = 0
+
+
+def check(name, good, detail=""):
+    global failed
+    failed += not good
+    print(f"ok {name}" if good else f"FAIL {name}: {detail}")
+
+
+def number(version):
+    return [int(n) for n in version.split(".")[:2]]
+
+
+metadata = json.loads(subprocess.run(
+    ["cargo", "metadata", "--locked", "--format-version", "1", "--quiet"], check=True, capture_output=True).stdout)
+packages = metadata["packages"]
+own = [p for p in packages if p["source"] is None]
+
+check(f"oldest Rust: Cargo.toml says {OLDEST}",
+      [p["rust_version"] for p in own] == [OLDEST], [p["rust_version"] for p in own])
+newer = [f"{p['name']} {p['version']} wants {p['rust_version']}" for p in packages
+         if p["rust_version"] and number(p["rust_version"]) > number(OLDEST)]
+check(f"oldest Rust: none of {len(packages)} packages wants a newer one", len(packages) > 1 and not newer, newer)
+newer = [f"{p['name']} {p['version']} is of edition {p['edition']}" for p in packages if p["edition"] not in EDITIONS]
+check("oldest Rust: it knows every package's edition", not newer, newer)
+check("oldest Rust: the crate is of edition 2021", [p["edition"] for p in own] == ["2021"])
+manifest = open("Cargo.toml").read()
+check('oldest Rust: no resolver = "3" in Cargo.toml', not re.search(r'^\s*resolver\s*=\s*"3"', manifest, re.M))
+lock = re.search(r"^version = (\d+)$", open("Cargo.lock").read(), re.M)
+check("oldest Rust: it reads the format of Cargo.lock", lock and lock.group(1) in LOCK_FORMATS, lock)
+sys.exit(failed > 0)
