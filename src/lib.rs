@@ -47,6 +47,14 @@
 //! # }
 //! ```
 //!
+//! Waiting is the caller's business: [`Deadline`] bounds it, [`Interrupter`] ends it from a signal
+//! handler or another thread, and what `shmdemo-server status` prints is [`Status`].
+//!
+//! The folder `examples` has more: `producer` and `consumer` (a pair), `zero_copy` (the kernel
+//! writes and reads the messages in place), `timeouts` (every wait that can end), `soak` (the pair
+//! under load). C and C++ programs use the same channels through `include/shmdemo.h`, which the
+//! feature `capi` and `capi/Makefile` make a library of.
+//!
 //! # Trust
 //!
 //! Whoever may write the segment may write any byte of it at any time. Every such word is read
@@ -60,6 +68,8 @@
 //! consumers, no messages longer than [`layout::MAX_MESSAGE`], no way between machines.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "capi")]
+pub mod capi;
 mod channel;
 mod closing;
 mod consumer;

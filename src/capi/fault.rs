@@ -1,0 +1,126 @@
+//! Failures on their way to C: a code, and a text in a buffer of the thread's own.
+
+use super::{
+    SHMDEMO_BUSY, SHMDEMO_CANT_CREATE, SHMDEMO_NOT_OURS, SHMDEMO_OK, SHMDEMO_PERMISSION,
+    SHMDEMO_TOO_LONG, SHMDEMO_UNAVAILABLE, SHMDEMO_USAGE, SHMDEMO_WOKEN,
+};
+use crate::Error;
+use core::cell::UnsafeCell;
+use core::ffi::{c_char, c_int};
+use core::fmt::{self, Write};
+
+/// Longest text, its NUL included; longer ones are cut.
+const TEXT: usize = 512;
+
+/// What went wrong in one call.
+pub(super) enum Fault {
+    /// In the channel.
+    Channel(Error),
+    /// In what the caller gave, or when.
+    Misuse(&'static str),
+    /// The caller's buffer is too small for the message.
+    Buffer { len: usize, size: usize },
+    /// The wait was ended.
+    Woken,
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Channel(error)
+    }
+}
+
+pub(super) fn misuse(what: &'static str) -> Fault {
+    Fault::Misuse(what)
+}
+
+impl Fault {
+    fn code(&self) -> c_int {
+        match self {
+            Fault::Channel(error) => -c_int::from(crate::program::code_of(error)),
+            Fault::Misuse(_) => SHMDEMO_USAGE,
+            Fault::Buffer { .. } => SHMDEMO_TOO_LONG,
+            Fault::Woken => SHMDEMO_WOKEN,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Channel(error) => write!(f, "{error}"),
+            Fault::Misuse(what) => write!(f, "{what} (EINVAL)"),
+            Fault::Buffer { len, size } => write!(
+                f,
+                "the message has {len} bytes and the buffer {size} (EMSGSIZE): it is still in \
+                 the channel; call again with a larger buffer"
+            ),
+            Fault::Woken => f.write_str("the wait was ended by a wake (EINTR)"),
+        }
+    }
+}
+
+/// The text, always with a NUL somewhere: the last byte is never written.
+struct Text {
+    bytes: [u8; TEXT],
+    used: usize,
+}
+
+thread_local! {
+    static LAST: UnsafeCell<Text> = const { UnsafeCell::new(Text { bytes: [0; TEXT], used: 0 }) };
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut end = text.len().min(TEXT - 1 - self.used);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.bytes[self.used..self.used + end].copy_from_slice(&text.as_bytes()[..end]);
+        self.used += end;
+        self.bytes[self.used] = 0;
+        Ok(())
+    }
+}
+
+/// Runs one C function's body; a failure leaves its text behind and becomes its code.
+pub(super) fn call(name: &'static str, body: impl FnOnce() -> Result<c_int, Fault>) -> c_int {
+    let fault = match body() {
+        Ok(value) => return value,
+        Err(fault) => fault,
+    };
+    LAST.with(|last| {
+        // SAFETY: the buffer is this thread's own, and nothing called from here uses it again:
+        // the texts of errors come from this library alone.
+        let last = unsafe { &mut *last.get() };
+        last.used = 0;
+        // Writing to it does not fail.
+        let _ = write!(last, "{name}: {fault}");
+    });
+    fault.code()
+}
+
+/// Text of the last failure in this thread.
+#[no_mangle]
+pub extern "C" fn shmdemo_last_error() -> *const c_char {
+    // SAFETY: no reference to it is alive: the only other one is in `call`, in this thread.
+    LAST.with(|last| unsafe { (&raw const (*last.get()).bytes).cast() })
+}
+
+/// What a code means, in general.
+#[no_mangle]
+pub extern "C" fn shmdemo_strerror(code: c_int) -> *const c_char {
+    let text = match code {
+        SHMDEMO_OK => c"no error",
+        SHMDEMO_USAGE => c"wrong argument, or call at the wrong time",
+        SHMDEMO_TOO_LONG => c"message too long",
+        SHMDEMO_UNAVAILABLE => c"no System V IPC, no channel, or it was removed while in use",
+        SHMDEMO_CANT_CREATE => c"segment or semaphores cannot be created",
+        SHMDEMO_BUSY => c"busy or timed out",
+        SHMDEMO_NOT_OURS => c"not a channel of this version, or damaged",
+        SHMDEMO_PERMISSION => c"no permission, or owner or mode not accepted",
+        SHMDEMO_WOKEN => c"wait ended by a wake",
+        _ => c"unknown code",
+    };
+    text.as_ptr()
+}

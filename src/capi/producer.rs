@@ -1,0 +1,309 @@
+//! The sending side for C.
+
+use super::fault::{self, misuse, Fault};
+use super::options::{options, shmdemo_options};
+use super::{deadline, Waker, SHMDEMO_OK};
+use crate::{Awaited, Channel, Deadline, Error, Producer};
+use core::ffi::{c_int, c_void};
+use core::ptr::null_mut;
+
+/// Flag: do not ring for the consumer.
+pub const SHMDEMO_QUIETLY: u32 = 1;
+/// Flag: this is the End record.
+pub const SHMDEMO_END: u32 = 2;
+
+/// A producer: opaque in C.
+#[allow(non_camel_case_types)]
+pub struct shmdemo_producer {
+    /// The one field that other threads and signal handlers use.
+    waker: Waker,
+    work: Work,
+}
+
+struct Work {
+    producer: Producer,
+    /// Bytes that were reserved and not yet committed.
+    reserved: Option<usize>,
+    /// Something was committed since the last sure ring.
+    unsure: bool,
+}
+
+/// The part of a handle that its one user at a time works with.
+///
+/// `handle` is null or came from `shmdemo_producer_open` and is not closed, and no other thread
+/// is in a function that takes it, except for `wake`.
+unsafe fn work<'a>(handle: *mut shmdemo_producer) -> Result<(&'a Waker, &'a mut Work), Fault> {
+    if handle.is_null() {
+        return Err(misuse("the producer is NULL"));
+    }
+    // SAFETY: the caller's promise. Two fields apart, so that `wake` may use the waker meanwhile.
+    Ok(unsafe { (&(*handle).waker, &mut (*handle).work) })
+}
+
+/// Opens a channel and claims a lane.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_open(
+    producer: *mut *mut shmdemo_producer,
+    given: *const shmdemo_options,
+    timeout_ms: i32,
+) -> c_int {
+    fault::call("shmdemo_producer_open", || {
+        if producer.is_null() {
+            return Err(misuse("the place for the producer is NULL"));
+        }
+        // SAFETY: not null, and the caller's to write, as the header says.
+        unsafe { producer.write(null_mut()) };
+        // SAFETY: the caller's promise.
+        let options = unsafe { options(given) }?;
+        let deadline = deadline(timeout_ms)?;
+        let opened = Channel::open(&options, deadline)?.into_producer(deadline)?;
+        let waker = Waker::new(opened.interrupter());
+        let work = Work { producer: opened, reserved: None, unsure: false };
+        let handle = Box::into_raw(Box::new(shmdemo_producer { waker, work }));
+        // SAFETY: as above.
+        unsafe { producer.write(handle) };
+        Ok(SHMDEMO_OK)
+    })
+}
+
+/// Gives the lane back and frees the handle.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_close(producer: *mut shmdemo_producer) {
+    if producer.is_null() {
+        return;
+    }
+    // SAFETY: from `shmdemo_producer_open`, and the caller gives it up.
+    let handle = unsafe { Box::from_raw(producer) };
+    if handle.waker.is_of_another_process() {
+        // After fork(2): lane and attach are the parent's.
+        core::mem::forget(handle);
+        return;
+    }
+    if handle.work.unsure {
+        handle.work.producer.ring_surely();
+    }
+}
+
+impl Work {
+    fn checked(&self, len: usize) -> Result<(), Fault> {
+        let max = self.producer.max_message();
+        if len > max as usize {
+            self.producer.count_too_long();
+            return Err(Error::TooLong { len, max }.into());
+        }
+        Ok(())
+    }
+
+    /// Waits for room; the place of `len` bytes.
+    fn reserve(&mut self, waker: &Waker, len: usize, timeout_ms: i32) -> Result<*mut u8, Fault> {
+        self.reserved = None;
+        self.checked(len)?;
+        // Mostly there is room; only a wait needs to know until when.
+        let mut until = Deadline::Now;
+        loop {
+            if let Some(mut slot) = self.producer.reserve(len, until)? {
+                let place = slot.as_ptr().as_ptr();
+                self.reserved = Some(len);
+                return Ok(place);
+            }
+            if waker.take() {
+                return Err(Fault::Woken);
+            }
+            if until == Deadline::Now {
+                until = deadline(timeout_ms)?;
+            }
+            if until.passed() {
+                let awaited = Awaited::Room(self.producer.lane());
+                return Err(Error::TimedOut { key: self.producer.channel().key(), awaited }.into());
+            }
+        }
+    }
+
+    fn commit(&mut self, len: usize, flags: u32) -> Result<(), Fault> {
+        let reserved = self.reserved.ok_or_else(|| misuse("nothing is reserved"))?;
+        if len > reserved {
+            return Err(misuse("len is more than was reserved"));
+        }
+        // The same place again: nothing was committed since, and room only grows.
+        let slot = self.producer.try_reserve(reserved)?;
+        let slot = slot.ok_or_else(|| misuse("nothing is reserved"))?;
+        match (flags & SHMDEMO_END != 0, flags & SHMDEMO_QUIETLY != 0) {
+            (true, _) => slot.commit_end(len),
+            (false, true) => slot.commit_quietly(len),
+            (false, false) => slot.commit(len),
+        }
+        self.reserved = None;
+        self.unsure = true;
+        match flags & SHMDEMO_QUIETLY {
+            0 => self.check(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Is all that was sent received, or in a channel that somebody else finds, too?
+    fn check(&mut self) -> Result<(), Fault> {
+        match self.producer.channel().check() {
+            Err(e) if e.is_removed() && self.producer.drained()? => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+fn check_flags(flags: u32) -> Result<(), Fault> {
+    match flags & !(SHMDEMO_QUIETLY | SHMDEMO_END) {
+        0 => Ok(()),
+        _ => Err(misuse("unknown bit in flags")),
+    }
+}
+
+/// Reserves room for one message in the ring.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_reserve(
+    producer: *mut shmdemo_producer,
+    len: usize,
+    timeout_ms: i32,
+    data: *mut *mut c_void,
+) -> c_int {
+    fault::call("shmdemo_producer_reserve", || {
+        if data.is_null() {
+            return Err(misuse("the place for the address is NULL"));
+        }
+        // SAFETY: not null, and the caller's to write.
+        unsafe { data.write(null_mut()) };
+        // SAFETY: the caller's promise.
+        let (waker, work) = unsafe { work(producer) }?;
+        deadline(timeout_ms)?;
+        let place = work.reserve(waker, len, timeout_ms)?;
+        // SAFETY: as above.
+        unsafe { data.write(place.cast()) };
+        Ok(SHMDEMO_OK)
+    })
+}
+
+/// Sends the first bytes of what was reserved.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_commit(
+    producer: *mut shmdemo_producer,
+    len: usize,
+    flags: u32,
+) -> c_int {
+    fault::call("shmdemo_producer_commit", || {
+        // SAFETY: the caller's promise.
+        let (_, work) = unsafe { work(producer) }?;
+        check_flags(flags)?;
+        work.commit(len, flags)?;
+        Ok(SHMDEMO_OK)
+    })
+}
+
+/// Sends a copy of the caller's bytes.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_send(
+    producer: *mut shmdemo_producer,
+    data: *const c_void,
+    len: usize,
+    flags: u32,
+    timeout_ms: i32,
+) -> c_int {
+    fault::call("shmdemo_producer_send", || {
+        // SAFETY: the caller's promise.
+        let (waker, work) = unsafe { work(producer) }?;
+        check_flags(flags)?;
+        deadline(timeout_ms)?;
+        if data.is_null() && len > 0 {
+            return Err(misuse("data is NULL"));
+        }
+        let place = match work.reserve(waker, len, timeout_ms) {
+            Err(fault @ Fault::Channel(Error::TimedOut { .. })) => {
+                work.producer.count_refused();
+                return Err(fault);
+            }
+            other => other?,
+        };
+        if len > 0 {
+            // SAFETY: `len` bytes were reserved at `place`; `data` has as many, as the header
+            // says, and may be anywhere, the segment included.
+            unsafe { core::ptr::copy(data.cast::<u8>(), place, len) };
+        }
+        work.commit(len, flags)?;
+        Ok(SHMDEMO_OK)
+    })
+}
+
+/// Makes sure that the consumer does not sleep past what was committed.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_ring(producer: *mut shmdemo_producer) -> c_int {
+    fault::call("shmdemo_producer_ring", || {
+        // SAFETY: the caller's promise.
+        let (_, work) = unsafe { work(producer) }?;
+        work.producer.ring_surely();
+        work.unsure = false;
+        work.check()?;
+        Ok(SHMDEMO_OK)
+    })
+}
+
+/// Is everything that was committed safe? Waits for a consumer that is removing the channel.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_finish(
+    producer: *mut shmdemo_producer,
+    timeout_ms: i32,
+) -> c_int {
+    fault::call("shmdemo_producer_finish", || {
+        // SAFETY: the caller's promise.
+        let (waker, work) = unsafe { work(producer) }?;
+        let until = deadline(timeout_ms)?;
+        let producer = &mut work.producer;
+        producer.ring_surely();
+        work.unsure = false;
+        // `closing` is asked after the last commit: a server that has not said it yet will see
+        // that commit.
+        while producer.closing() {
+            if producer.channel().check().is_err_and(|e| e.is_removed()) {
+                break;
+            }
+            if producer.drained()? || !producer.server_present()? {
+                break;
+            }
+            if waker.take() {
+                return Err(Fault::Woken);
+            }
+            if until.passed() {
+                let awaited = Awaited::Room(producer.lane());
+                return Err(Error::TimedOut { key: producer.channel().key(), awaited }.into());
+            }
+            std::thread::sleep(core::time::Duration::from_millis(1));
+        }
+        work.check()?;
+        Ok(SHMDEMO_OK)
+    })
+}
+
+/// Ends the producer's wait.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_wake(producer: *const shmdemo_producer) {
+    if !producer.is_null() {
+        // SAFETY: the caller's promise; nobody ever has this field for itself alone.
+        unsafe { &(*producer).waker }.wake();
+    }
+}
+
+/// Number of the lane.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_lane(producer: *mut shmdemo_producer) -> c_int {
+    fault::call("shmdemo_producer_lane", || {
+        // SAFETY: the caller's promise.
+        let (_, work) = unsafe { work(producer) }?;
+        Ok(work.producer.lane() as c_int) // below 32
+    })
+}
+
+/// Longest message.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_max_message(producer: *mut shmdemo_producer) -> c_int {
+    fault::call("shmdemo_producer_max_message", || {
+        // SAFETY: the caller's promise.
+        let (_, work) = unsafe { work(producer) }?;
+        Ok(work.producer.max_message() as c_int) // at most MAX_MESSAGE
+    })
+}

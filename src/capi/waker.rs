@@ -1,0 +1,41 @@
+//! Ending a wait from a signal handler or another thread.
+
+use crate::Interrupter;
+use core::sync::atomic::{AtomicBool, Ordering};
+use nix::errno::Errno;
+
+/// Ends the waits of one handle.
+pub(super) struct Waker {
+    interrupter: Interrupter,
+    /// Set before the semaphore is raised, so who was woken by it finds this set.
+    woken: AtomicBool,
+    /// Who opened the handle: a child made by fork(2) holds none of its roles.
+    pid: u32,
+}
+
+impl Waker {
+    pub fn new(interrupter: Interrupter) -> Self {
+        Self { interrupter, woken: AtomicBool::new(false), pid: std::process::id() }
+    }
+
+    /// Async-signal-safe: one store and one system call; errno stays what it was.
+    pub fn wake(&self) {
+        let errno = Errno::last_raw();
+        self.woken.store(true, Ordering::SeqCst);
+        self.interrupter.wake();
+        Errno::set_raw(errno);
+    }
+
+    /// Was it woken since the last time this said so?
+    pub fn take(&self) -> bool {
+        self.is_set() && self.woken.swap(false, Ordering::SeqCst)
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.woken.load(Ordering::SeqCst)
+    }
+
+    pub fn is_of_another_process(&self) -> bool {
+        self.pid != std::process::id()
+    }
+}
