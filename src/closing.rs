@@ -5,15 +5,33 @@
 //! asks. Both fences are SeqCst, so one comes first: either the server sees the message or its
 //! sender is told.
 
-use crate::layout::Header;
+use crate::layout::{Header, CLOSING, CLOSING_AT_END};
 use crate::sync::{fence, Ordering};
 
 impl Header {
     /// Says that the server is about to remove the channel. It looks at the lanes after this.
     pub fn say_closing(&self) {
-        self.closing.store(1, Ordering::Relaxed);
+        if !self.end_taken() {
+            self.closing.store(CLOSING, Ordering::Relaxed);
+        }
         // Pairs with the fence in `is_closing`.
         fence(Ordering::SeqCst);
+    }
+
+    /// Notes that an End record was taken, before it is released: it is gone from the ring then,
+    /// so should this server be killed before it has removed the channel, the next one ends.
+    pub fn note_end(&self) {
+        self.closing.store(CLOSING_AT_END, Ordering::Relaxed);
+    }
+
+    /// Was an End record taken by a server that has not removed the channel yet?
+    pub fn end_taken(&self) -> bool {
+        self.closing.load(Ordering::Relaxed) == CLOSING_AT_END
+    }
+
+    /// Takes back whatever was said: the channel stays.
+    pub fn say_open(&self) {
+        self.closing.store(0, Ordering::Relaxed);
     }
 
     /// Has the server said so? The caller has committed before.

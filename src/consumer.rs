@@ -6,7 +6,6 @@ use crate::layout::MAX_LANES;
 use crate::memory::Bytes;
 use crate::ring::{Found, Kind, Rx};
 use crate::roles::Interrupter;
-use crate::sync::Ordering;
 use crate::wait::{self, Deadline, Patience};
 use core::ptr::NonNull;
 
@@ -70,7 +69,9 @@ impl Channel {
         let runs = heapless::Vec::new();
         let consumer = Consumer { lanes, turn: 0, quota: QUOTA, runs, patience, channel: self };
         // A predecessor may have been killed while it was closing, or before it rang for room.
-        consumer.channel.segment().header().closing.store(0, Ordering::Relaxed);
+        if !consumer.end_pending() {
+            consumer.channel.segment().header().say_open();
+        }
         consumer.ring_for_room();
         Ok(consumer)
     }
@@ -222,6 +223,22 @@ impl Consumer {
             rx.freeze().map_err(|d| Error::from_damage(key, lane as u32, d))?;
         }
         Ok(())
+    }
+
+    /// Notes in the segment that an End record was taken, before it is released: should this
+    /// server be killed before it has removed the channel, the next one ends in its stead.
+    pub fn note_end(&self) {
+        self.channel.segment().header().note_end();
+    }
+
+    /// Was a predecessor killed after it had taken an End record and before it had ended?
+    pub fn end_pending(&self) -> bool {
+        self.channel.segment().header().end_taken()
+    }
+
+    /// Takes [`note_end`](Self::note_end) back: this server does not end at an End record.
+    pub fn forget_end(&self) {
+        self.channel.segment().header().say_open();
     }
 
     /// Tells the producers that the channel is about to be removed, and looks at nothing that is

@@ -16,7 +16,7 @@
 //! | 24 | `lane_bytes` | creator, once | distance from one lane to the next |
 //! | 28 | `ring_bytes` | creator, once | size of one lane's ring, a power of two |
 //! | 32 | `max_message` | creator, once | longest payload of one record, in bytes |
-//! | 36 | `closing` | server | 1 while the server prints what is left before it removes all this |
+//! | 36 | `closing` | server | [`CLOSING`] or [`CLOSING_AT_END`] while the server prints what is left before it removes all this |
 //! | 64 | `server_bell` | see doorbell | where the server sleeps |
 //! | **lane k** | | | **at 128 + k × `lane_bytes`** |
 //! | +0 | `tail` | producer, Release | position behind the last committed record |
@@ -59,6 +59,12 @@ pub const MAGIC: u32 = u32::from_le_bytes(*b"SHMD");
 pub const LAYOUT_VERSION: u32 = 1;
 /// Value of `state` once the creator is done.
 pub const STATE_READY: u32 = u32::from_le_bytes(*b"REDY");
+
+/// Value of `closing` while a server that was told to stop ends.
+pub const CLOSING: u32 = 1;
+/// Value of `closing` from before an End record is released: a server killed then is followed by
+/// one that ends too.
+pub const CLOSING_AT_END: u32 = 2;
 
 /// A message.
 pub const KIND_DATA: u32 = 1;

@@ -110,15 +110,17 @@ impl Tx {
         if head % RECORD_ALIGN != 0 {
             return Err(Damage { field: "head", found: head, bound: tail });
         }
-        if queued(tail, head, ring).is_none() {
+        let Some(used) = queued(tail, head, ring) else {
             return Err(Damage { field: "tail", found: tail, bound: head.wrapping_add(ring) });
-        }
+        };
         let sent = count_at(&words.producer.marks, tail).ok_or(Damage {
             field: "tail_marks",
             found: words.producer.marks[0].position.load(Relaxed),
             bound: tail,
         })?;
-        let high_water = words.producer.high_water.load(Relaxed);
+        // The predecessor may have been killed between a commit and noting this.
+        let high_water = words.producer.high_water.load(Relaxed).max(used);
+        words.producer.high_water.store(high_water, Relaxed);
         Ok(Self { words, bytes, max_message, tail, sent, head, high_water })
     }
 
@@ -464,7 +466,8 @@ pub(crate) fn counters(words: &Words, ring: u32) -> Result<Counters, Damage> {
                 queued_bytes,
                 too_long: words.producer.too_long.load(Relaxed),
                 refused: words.producer.refused.load(Relaxed),
-                high_water: words.producer.high_water.load(Relaxed),
+                // Noted after the commit: not yet, if the producer was killed in between.
+                high_water: words.producer.high_water.load(Relaxed).max(queued_bytes),
             });
         }
     }

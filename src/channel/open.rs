@@ -112,6 +112,10 @@ impl Channel {
         let key = options.key;
         let Some(id) = find_segment(key)? else {
             if !options.create {
+                // Removed since the look. The set may be one that was made to adopt it.
+                if roles.in_use()?.is_none() && !roles.awaited() {
+                    let _ = sem::remove(roles.id());
+                }
                 return Ok(Attempt::Again);
             }
             // Holders of roles without a segment use one that was removed: the set goes too, so

@@ -38,6 +38,9 @@ pub fn serve(args: &Serve) -> Result<u8> {
     let notify = Notify::from_environment();
     notify.ready(&format!("serving key {key}"));
     let mut printer = Printer { args, consumer, notify, out: heapless::Vec::new() };
+    if args.persist {
+        printer.consumer.forget_end();
+    }
     let done = match printer.run() {
         Err(e) if is_removed(&e) => {
             // What is still in the segment is printed; nobody else can get at it any more.
@@ -78,6 +81,10 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     fn run(&mut self) -> Result<Done> {
+        // The end word that a predecessor took, who was killed before it had ended.
+        if self.consumer.end_pending() {
+            return Ok(Done::EndWord);
+        }
         loop {
             if let Some(done) = self.drain(true)? {
                 return Ok(done);
@@ -109,6 +116,8 @@ impl Printer<'_> {
                 };
                 if record.kind() == Kind::End {
                     if stop && !self.args.persist {
+                        // Before it is released: whoever is killed in between, the end is not lost.
+                        self.consumer.note_end();
                         done = Some(Done::EndWord);
                     }
                     // By itself: it takes part in no line.

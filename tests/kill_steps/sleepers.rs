@@ -1,0 +1,234 @@
+//! Nobody sleeps on for a peer that is dead.
+
+use crate::common::{until, Channel};
+use crate::torture::aftermath::{assert_counted, look, successor};
+use crate::torture::ground::*;
+use crate::torture::places::kill_everywhere;
+use crate::torture::trace::{mark, Tracee};
+use crate::torture::{chance, fork, fresh, on_stage, pipe, read_now, Child};
+use nix::sched::{sched_getaffinity, sched_setaffinity, CpuSet};
+use nix::unistd::Pid;
+use shmdemo::sysv::sem::{self, Op, Wait};
+use shmdemo::sysv::Key;
+use shmdemo::{Deadline, Status};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+
+/// Semaphores on which the server and the first lane's producer sleep.
+const SERVER_BELL: u16 = 4;
+const ROOM_BELL: u16 = 37;
+
+/// Kills spread over one part, beside those around every change: each waits for somebody to fall
+/// asleep first.
+const SPREAD: usize = 30;
+
+/// Is somebody deeply asleep at this semaphore?
+fn asleep(channel: &Channel, bell: u16) -> bool {
+    let key = Key::new(channel.key).expect("not 0");
+    sem::find(key).and_then(|id| sem::waiters(id, bell)).is_ok_and(|waiters| waiters == 1)
+}
+
+#[test]
+fn a_sender_killed_at_any_instruction_leaves_no_server_asleep() {
+    on_stage(|| {
+        let mut random = chance();
+        let start = || {
+            let channel = Channel::new();
+            let (from, to) = pipe();
+            let server = fork(|| serve(&channel, to));
+            until("the server sleeps", || asleep(&channel, SERVER_BELL));
+            let tracee = Tracee::fork(|| {
+                let mut to = producer(&channel);
+                // Taking the lane woke it.
+                until("the server sleeps again", || asleep(&channel, SERVER_BELL));
+                mark();
+                to.send(&text(0, 40), Deadline::Now).expect("send");
+                mark();
+            });
+            (channel, (from, server), tracee)
+        };
+        let name = "send a message to a server asleep";
+        // The message is sent; then the server is woken, before the sender ends or by its end.
+        kill_everywhere(name, SPREAD, 1, &mut random, start, |channel, (mut from, server)| {
+            let status = Status::read(&options(&channel)).expect("status");
+            let committed = status.lanes[0].sent;
+            assert_eq!(status.lanes[0].pid, None, "the lane of a dead process");
+            let mut wanted = texts(&[40])[..committed as usize].concat();
+            until("the server prints what was sent", || printed(&mut from, &mut wanted));
+            fresh(|| {
+                producer(&channel).send(&text(1, 20), Deadline::Now).expect("send");
+                Vec::new()
+            });
+            let mut wanted = text(1, 20);
+            until("the server prints the next one", || printed(&mut from, &mut wanted));
+            server.kill();
+            look(&channel);
+            assert_eq!(successor(&channel), Vec::<Vec<u8>>::new());
+            clear(&channel);
+            committed
+        });
+    });
+}
+
+/// Takes what came off what is wanted; is that all?
+fn printed(from: &mut File, wanted: &mut Vec<u8>) -> bool {
+    let got = read_now(from);
+    assert!(wanted.starts_with(&got), "not sent: {:?}", String::from_utf8_lossy(&got));
+    wanted.drain(..got.len());
+    wanted.is_empty()
+}
+
+fn serve(channel: &Channel, to: OwnedFd) {
+    let (mut consumer, mut to) = (consumer(channel), File::from(to));
+    loop {
+        let messages = drain(&mut consumer);
+        to.write_all(&messages.concat()).expect("write");
+        consumer.wait(Deadline::Never).expect("wait");
+    }
+}
+
+#[test]
+fn a_receiver_killed_at_any_instruction_leaves_no_client_asleep() {
+    on_stage(|| {
+        let mut random = chance();
+        let lengths = [184, 152, 152];
+        let start = || {
+            let (channel, _) = lay(0, &lengths, false);
+            let client = fork(|| {
+                producer(&channel).send(&text(3, 50), Deadline::Never).expect("send");
+            });
+            until("the client sleeps", || asleep(&channel, ROOM_BELL));
+            let tracee = Tracee::fork(|| {
+                let mut from = consumer(&channel);
+                // Taking the role woke it.
+                until("the client sleeps again", || asleep(&channel, ROOM_BELL));
+                mark();
+                while from.peek().expect("peek").is_some() {}
+                from.release();
+                mark();
+            });
+            (channel, client, tracee)
+        };
+        let name = "make room for a client asleep";
+        kill_everywhere(name, SPREAD, 3, &mut random, start, |channel, mut client| {
+            let status = Status::read(&options(&channel)).expect("status");
+            assert_eq!(status.server, None, "the role of a dead process");
+            let received = status.lanes[0].received;
+            let mut left = texts(&lengths);
+            if received == 0 {
+                assert_eq!(fresh(|| drain(&mut consumer(&channel)).concat()), left.concat());
+            } else {
+                assert_eq!(received, 3, "released in one");
+            }
+            left.clear();
+            // With room it goes on by itself, whoever was killed.
+            assert_eq!(client.reap(), 0, "the client");
+            left.push(text(3, 50));
+            assert_counted(&look(&channel).lanes[0], 4, 3, 64);
+            assert_eq!(successor(&channel), left);
+            clear(&channel);
+            received
+        });
+    });
+}
+
+/// From here on this process looks for work once before it sleeps, as where there is one
+/// processor: the path is short, and the same each time.
+fn on_one_processor() {
+    let ours = sched_getaffinity(Pid::from_raw(0)).expect("sched_getaffinity");
+    let first = (0..CpuSet::count()).find(|cpu| ours.is_set(*cpu) == Ok(true));
+    let mut one = CpuSet::new();
+    one.set(first.expect("a processor")).expect("CPU_SET");
+    sched_setaffinity(Pid::from_raw(0), &one).expect("sched_setaffinity");
+}
+
+/// Wakes whoever falls asleep at this semaphore, again and again.
+fn waker(channel: &Channel, bell: u16) -> Child {
+    fork(|| loop {
+        if asleep(channel, bell) {
+            let set = sem::find(Key::new(channel.key).expect("not 0")).expect("its set");
+            sem::operate(set, &[Op::new(bell, 1)], Wait::Never).expect("semop");
+        }
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    })
+}
+
+#[test]
+fn a_server_killed_at_any_instruction_of_falling_asleep_leaves_a_channel_that_works() {
+    on_stage(|| {
+        let start = || {
+            let (channel, moved) = lay(0, &[9], false);
+            let tracee = Tracee::fork(|| {
+                on_one_processor();
+                let mut from = consumer(&channel);
+                drain(&mut from);
+                mark();
+                assert!(!from.wait(Deadline::Never).expect("wait"), "there is no message");
+                mark();
+            });
+            let waker = waker(&channel, SERVER_BELL);
+            (channel, (moved, waker), tracee)
+        };
+        let name = "a server falls asleep, deeply, and is woken";
+        kill_everywhere(name, SPREAD, 0, &mut chance(), start, |channel, (moved, waker)| {
+            drop(waker);
+            assert_counted(&look(&channel).lanes[0], moved + 1, moved + 1, 0);
+            // One message to the sleeper that is dead, the next one to its successor asleep.
+            fresh(|| {
+                producer(&channel).send(&text(0, 40), Deadline::Now).expect("send");
+                Vec::new()
+            });
+            let (mut from, to) = pipe();
+            let server = fork(|| serve(&channel, to));
+            let mut wanted = text(0, 40);
+            until("the next server prints it", || printed(&mut from, &mut wanted));
+            until("the next server sleeps", || asleep(&channel, SERVER_BELL));
+            fresh(|| {
+                producer(&channel).send(&text(1, 20), Deadline::Now).expect("send");
+                Vec::new()
+            });
+            let mut wanted = text(1, 20);
+            until("it is woken", || printed(&mut from, &mut wanted));
+            server.kill();
+            assert_eq!(successor(&channel), Vec::<Vec<u8>>::new());
+            clear(&channel);
+            0
+        });
+    });
+}
+
+#[test]
+fn a_client_killed_at_any_instruction_of_falling_asleep_leaves_a_lane_that_works() {
+    on_stage(|| {
+        let lengths = [184, 152, 152];
+        let start = || {
+            let (channel, _) = lay(0, &lengths, false);
+            let tracee = Tracee::fork(|| {
+                on_one_processor();
+                let mut to = producer(&channel);
+                mark();
+                assert!(to.reserve(50, Deadline::Never).expect("reserve").is_none());
+                mark();
+            });
+            let waker = waker(&channel, ROOM_BELL);
+            (channel, waker, tracee)
+        };
+        let name = "a client falls asleep for want of room, deeply, and is woken";
+        kill_everywhere(name, SPREAD, 0, &mut chance(), start, |channel, waker| {
+            drop(waker);
+            assert_counted(&look(&channel).lanes[0], 3, 0, 512);
+            // The next one in this lane is woken when there is room.
+            let mut client = fork(|| {
+                producer(&channel).send(&text(3, 50), Deadline::Never).expect("send");
+            });
+            until("the next client sleeps", || asleep(&channel, ROOM_BELL));
+            let got = fresh(|| drain(&mut consumer(&channel)).concat());
+            assert_eq!(got, texts(&lengths).concat());
+            assert_eq!(client.reap(), 0, "the next client");
+            assert_eq!(successor(&channel), [text(3, 50)]);
+            clear(&channel);
+            0
+        });
+    });
+}
