@@ -65,7 +65,7 @@ impl Channel {
                 }
             }
         }
-        let patience = Patience::for_this_process();
+        let patience = Patience::for_this_machine();
         let runs = heapless::Vec::new();
         let consumer = Consumer { lanes, turn: 0, quota: QUOTA, runs, patience, channel: self };
         // A predecessor may have been killed while it was closing, or before it rang for room.

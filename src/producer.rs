@@ -41,7 +41,7 @@ impl Channel {
                 return Err(Error::from_damage(self.key(), lane, damage));
             }
         };
-        let patience = Patience::for_this_process();
+        let patience = Patience::for_this_machine();
         let producer = Producer { tx, lane, patience, channel: self };
         // What a predecessor committed and was killed before ringing for.
         producer.ring();

@@ -57,43 +57,41 @@ impl Deadline {
 /// instant can cost, and the only timer of a pair that falls idle, once.
 const SHALLOW: Duration = Duration::from_millis(20);
 
-/// Rounds of looking before sleeping where another processor may bring the work: some 10 µs.
-const SPINS: u32 = 2000;
+/// How often to look, and after how many looks to let others run, before sleeping where another
+/// processor may bring the work: some tens of microseconds, what a wake-up there costs.
+const ROUNDS: u32 = 32;
+const LOOKS: u32 = 64;
 
 /// What a waiter does before it sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
     /// One processor: let the others run once. Nothing spins.
     Yield,
-    /// More than one: look again some times.
+    /// More than one: look again some times. The other side may have been put on this very
+    /// processor, so it is let run in between.
     Spin,
 }
 
 impl Patience {
-    /// By the number of processors that this process may run on now.
-    pub fn for_this_process() -> Self {
-        let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
-        let cpus = set.map_or(1, |set| {
-            (0..nix::sched::CpuSet::count())
-                .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-                .take(2)
-                .count()
-        });
-        if cpus > 1 {
-            Patience::Spin
-        } else {
-            Patience::Yield
+    /// By the number of processors that are online.
+    pub fn for_this_machine() -> Self {
+        match nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN) {
+            Ok(Some(online)) if online > 1 => Patience::Spin,
+            _ => Patience::Yield,
         }
     }
 
     /// Looks for work without sleeping; bounded.
     fn look(self, ready: &mut impl FnMut(bool) -> Result<bool>) -> Result<bool> {
         if self == Patience::Spin {
-            for _ in 0..SPINS {
-                if ready(false)? {
-                    return Ok(true);
+            for _ in 0..ROUNDS {
+                std::thread::yield_now();
+                for _ in 0..LOOKS {
+                    if ready(false)? {
+                        return Ok(true);
+                    }
+                    core::hint::spin_loop();
                 }
-                core::hint::spin_loop();
             }
         }
         std::thread::yield_now();

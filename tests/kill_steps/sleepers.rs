@@ -1,19 +1,19 @@
 //! Nobody sleeps on for a peer that is dead.
 
-use crate::common::{until, Channel};
+use crate::common::{raw, until, Channel};
 use crate::torture::aftermath::{assert_counted, look, successor};
 use crate::torture::ground::*;
 use crate::torture::places::kill_everywhere;
 use crate::torture::trace::{mark, Tracee};
 use crate::torture::{chance, fork, fresh, on_stage, pipe, read_now, Child};
-use nix::sched::{sched_getaffinity, sched_setaffinity, CpuSet};
-use nix::unistd::Pid;
+use nix::libc::MS_BIND;
 use shmdemo::sysv::sem::{self, Op, Wait};
 use shmdemo::sysv::Key;
 use shmdemo::{Deadline, Status};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// Semaphores on which the server and the first lane's producer sleep.
 const SERVER_BELL: u16 = 4;
@@ -133,14 +133,20 @@ fn a_receiver_killed_at_any_instruction_leaves_no_client_asleep() {
     });
 }
 
-/// From here on this process looks for work once before it sleeps, as where there is one
-/// processor: the path is short, and the same each time.
+/// From here on this process looks for work once before it sleeps, as where one processor is
+/// online: the path is short, and the same each time.
 fn on_one_processor() {
-    let ours = sched_getaffinity(Pid::from_raw(0)).expect("sched_getaffinity");
-    let first = (0..CpuSet::count()).find(|cpu| ours.is_set(*cpu) == Ok(true));
-    let mut one = CpuSet::new();
-    one.set(first.expect("a processor")).expect("CPU_SET");
-    sched_setaffinity(Pid::from_raw(0), &one).expect("sched_setaffinity");
+    // A file of the kernel's that holds "0", as `online` does there.
+    let (one, online) = ("cpu0/topology/physical_package_id", "online");
+    let folder = Path::new("/sys/devices/system/cpu");
+    let zero = std::fs::read_to_string(folder.join(one)).expect(one);
+    assert_eq!(zero.trim(), "0", "{one}");
+    raw::private_mounts().expect("mounts of its own");
+    let from = folder.join(one);
+    let from = from.to_str().expect("text");
+    raw::mount(from, &folder.join(online), "none", MS_BIND, "").expect(online);
+    let count = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
+    assert_eq!(count, Ok(Some(1)));
 }
 
 /// Wakes whoever falls asleep at this semaphore, again and again.
