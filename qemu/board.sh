@@ -67,6 +67,8 @@ qemu_command() { # WORDS-FOR-THE-KERNEL
         -kernel "$kernel" -dtb "$dtb" -initrd "$run/initramfs"
         -append "console=$console rdinit=/init panic=-1 cryptomgr.notests RESULTS=$results NOW=$(date +%s) $1"
         -serial "file:$run/console.log")
+    # shellcheck disable=SC2206 # words on purpose: what measurements add, such as -icount
+    qemu+=(${SHMDEMO_QEMU_OPTIONS:-})
 }
 
 # Boots and writes what the guest sends on its second line to stdout. The exit status

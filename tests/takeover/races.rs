@@ -264,7 +264,7 @@ fn races(what: &str, starters: &dyn Starters, count: usize) {
 
 #[test]
 fn many_starters_killed_at_random_agree_on_one_channel() {
-    on_stage(|| races("library", &Library, rounds(10_000, 2000, 40)));
+    on_stage(|| races("library", &Library, rounds(10_000, 2000, 20)));
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn takeovers(what: &str, claim: fn(&Channel, &dyn Fn()) -> Box<dyn std::any::Any
         assert_eq!(waited("a successor that has the role", read), took.len());
         u64::from_ne_bytes(took)
     };
-    let count = rounds(10_000, 10_000, 500);
+    let count = rounds(10_000, 10_000, 200);
     let mut dead = VecDeque::from([successor(None)]);
     told();
     let (mut times, mut zombies) = (Vec::new(), 0);
