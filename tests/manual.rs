@@ -172,9 +172,17 @@ fn the_memory_map_is_that_of_the_library() {
         .collect();
     assert!(rows.len() > 30);
     let table = OVERVIEW.split(".TS\nl l lx.\n").nth(1).expect("the table");
-    let table = table.split(".TE").next().expect("its end").replace("T{\n", "").replace("\nT}", "");
-    let kinds = ["KIND_DATA (1)", "KIND_END (2)", "KIND_PAD (3)"];
-    let table = kinds.iter().fold(table, |t, kind| t.replace(kind, &kind[..kind.len() - 4]));
+    let table = table.split(".TE").next().expect("its end");
+    // The lines of a cell between T{ and T} are one.
+    let mut pieces = table.split("T{\n");
+    let mut table = pieces.next().expect("a first piece").to_string();
+    for piece in pieces {
+        let (cell, rest) = piece.split_once("\nT}").expect("the cell's end");
+        table += &(cell.replace('\n', " ") + rest);
+    }
+    let values =
+        ["KIND_DATA (1)", "KIND_END (2)", "KIND_PAD (3)", "CLOSING (1)", "CLOSING_AT_END (2)"];
+    let table = values.iter().fold(table, |t, value| t.replace(value, &value[..value.len() - 4]));
     let mut lines = table.lines();
     for row in rows {
         let mut cells: Vec<&str> = lines.next().expect("a row").split('\t').collect();
