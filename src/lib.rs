@@ -55,6 +55,26 @@
 //! under load). C and C++ programs use the same channels through `include/shmdemo.h`, which the
 //! feature `capi` and `capi/Makefile` make a library of.
 //!
+//! # Why it lies as it lies
+//!
+//! Figures: 64 bytes, the machine and the tables of `doc/performance.md`.
+//!
+//! - **Each side's words in lines of their own** (64 bytes, `layout`): a producer's store to `tail`
+//!   never takes the line of `head` away from the consumer.
+//! - **The peer's position is kept** in private memory and read again only when it says full or
+//!   empty (`ring`), and a batch of records is released by one store: with that, 15 million messages
+//!   a second on one processor and 0.009 context switches each, where a pipe makes 1.0 and 0.21.
+//! - **Wake late**: a consumer asleep is woken once, by whoever finds its announcement; a producer
+//!   that waits for room only when half of its ring is free, so both have much to do when they run.
+//!   Waking at every message makes 2.6 million a second of the 15.
+//! - **Look before sleeping** only where more than one processor is online, for some tens of
+//!   microseconds, and let others run in between (`wait`): between two processors 0.5 µs instead of
+//!   28. On one processor nothing looks twice. The price is that a look is paid each time a side
+//!   runs out of work, once; then it sleeps without a timer.
+//! - **Yield once before sleeping** on one processor: the other side often has work ready by then.
+//!   With Linux 6.1 on an emulated Cortex-A9 that does not pay for one message at a time (8 200
+//!   instructions against 6 600 by a pipe), only for batches (610).
+//!
 //! # Trust
 //!
 //! Whoever may write the segment may write any byte of it at any time. Every such word is read
