@@ -5,16 +5,17 @@
 # shellcheck source-path=SCRIPTDIR
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# Sets dtb_name, console, results (serial lines, by their names in Linux) and options.
+# Sets dtb_name, console, results (serial lines, by their names in Linux), options and words
+# (for the kernel).
 machine_settings() { # MACHINE
     case $1 in
     vexpress-a9)
         dtb_name=vexpress-v2p-ca9.dtb console=ttyAMA0 results=ttyAMA1
-        options=(-smp 2 -m 512M)
+        options=(-smp 2 -m 512M) words=nr_cpus=2 # its device tree has four: a second lost for each
         ;;
     mcimx6ul-evk)
         dtb_name=imx6ul-14x14-evk.dtb console=ttymxc0 results=ttymxc1
-        options=(-m 512M)
+        options=(-m 512M) words=
         ;;
     *) die 64 "unknown machine '$1': vexpress-a9 or mcimx6ul-evk" ;;
     esac
@@ -65,7 +66,7 @@ qemu_command() { # WORDS-FOR-THE-KERNEL
     qemu=(qemu-system-arm -M "$machine" "${options[@]}" -display none -monitor none
         -nic none -audiodev none,id=none -no-reboot
         -kernel "$kernel" -dtb "$dtb" -initrd "$run/initramfs"
-        -append "console=$console rdinit=/init panic=-1 cryptomgr.notests RESULTS=$results NOW=$(date +%s) $1"
+        -append "console=$console rdinit=/init panic=-1 cryptomgr.notests RESULTS=$results NOW=$(date +%s) $words $1"
         -serial "file:$run/console.log")
     # shellcheck disable=SC2206 # words on purpose: what measurements add, such as -icount
     qemu+=(${SHMDEMO_QEMU_OPTIONS:-})
