@@ -7,21 +7,36 @@ use nix::sys::signal::Signal::SIGTERM;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::Command;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-/// A service manager's socket.
+/// A service manager. It reads what comes at once: the socket holds no more than a few datagrams.
 struct Manager {
-    socket: UnixDatagram,
     name: String,
+    heard: Receiver<String>,
+}
+
+/// A socket of this name, in the abstract namespace.
+fn socket(channel: &Channel) -> (UnixDatagram, SocketAddr, String) {
+    let name = format!("shmdemo-test-{}", channel.key);
+    let address = SocketAddr::from_abstract_name(&name).expect("an abstract name");
+    (UnixDatagram::bind_addr(&address).expect("a socket"), address, format!("@{name}"))
 }
 
 impl Manager {
     fn new(channel: &Channel) -> Manager {
-        let name = format!("shmdemo-test-{}", channel.key);
-        let address = SocketAddr::from_abstract_name(&name).expect("an abstract name");
-        let socket = UnixDatagram::bind_addr(&address).expect("a socket");
-        socket.set_read_timeout(Some(patience())).expect("a timeout");
-        Manager { socket, name: format!("@{name}") }
+        let (socket, _, name) = socket(channel);
+        let (to, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut message = [0; 200];
+            while let Ok(length) = socket.recv(&mut message) {
+                let text = String::from_utf8(message[..length].to_vec()).expect("text");
+                if to.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+        Manager { name, heard }
     }
 
     fn of<'a>(&self, command: &'a mut Command) -> &'a mut Command {
@@ -29,14 +44,12 @@ impl Manager {
     }
 
     fn next(&self) -> String {
-        let mut message = [0; 200];
-        let length = self.socket.recv(&mut message).expect("a message in time");
-        String::from_utf8(message[..length].to_vec()).expect("text")
+        self.heard.recv_timeout(patience()).expect("a message in time")
     }
 
     fn hears_nothing_more(&self) {
-        self.socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-        assert!(self.socket.recv(&mut [0; 200]).is_err(), "one more message");
+        let more = self.heard.recv_timeout(Duration::from_millis(300));
+        assert!(more.is_err(), "one more message: {more:?}");
     }
 }
 
@@ -98,6 +111,21 @@ fn a_manager_that_is_gone_stops_nobody() {
     let channel = Channel::new();
     let mut command = channel.server(&[]);
     command.env("NOTIFY_SOCKET", "/nowhere/notify").env("WATCHDOG_USEC", "20000");
+    let server = Proc::spawn(command);
+    channel.await_holder(&server);
+    common::run(channel.client(&[]), b"one\nend\n").expect(0);
+    assert_eq!(server.finish().expect(0).text(), "one\n");
+}
+
+#[test]
+fn a_manager_that_does_not_read_stops_nobody() {
+    let channel = Channel::new();
+    let (_socket, address, name) = socket(&channel);
+    let full = UnixDatagram::unbound().expect("a socket");
+    full.set_nonblocking(true).expect("O_NONBLOCK");
+    while full.send_to_addr(b"more", &address).is_ok() {}
+    let mut command = channel.server(&[]);
+    command.env("NOTIFY_SOCKET", &name).env("WATCHDOG_USEC", "20000");
     let server = Proc::spawn(command);
     channel.await_holder(&server);
     common::run(channel.client(&[]), b"one\nend\n").expect(0);

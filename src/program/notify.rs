@@ -10,6 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+/// How long to wait for room in the socket of a manager that does not read.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The manager's socket, if there is one.
 pub struct Notify {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -37,9 +40,16 @@ impl Notify {
         Self { socket, every, next: Instant::now() }
     }
 
-    /// It serves now.
+    /// It serves now. This is the one word that a manager must not miss, so it waits for room in
+    /// the socket, a second at most; the others are let go where there is none.
     pub fn ready(&self, status: &str) {
+        if let Some((socket, _)) = &self.socket {
+            let _ = socket.set_write_timeout(Some(PATIENCE));
+        }
         self.send(&format!("READY=1\nSTATUS={status}"));
+        if let Some((socket, _)) = &self.socket {
+            let _ = socket.set_nonblocking(true);
+        }
     }
 
     /// It is about to end.
@@ -67,7 +77,7 @@ impl Notify {
     }
 
     fn send(&self, text: &str) {
-        // A manager that does not listen is no reason to stop serving.
+        // A manager that is not there, or does not read, is no reason to stop serving.
         if let Some((socket, address)) = &self.socket {
             let _ = socket.send_to_addr(text.as_bytes(), address);
         }
