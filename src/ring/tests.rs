@@ -2,7 +2,7 @@
 //! hostile peer may write.
 
 use super::*;
-use crate::layout::min_ring_for;
+use crate::layout::{min_ring_for, KIND_DATA, KIND_PAD};
 use crate::memory::Lane;
 
 const MAX: u32 = 120;

@@ -2,7 +2,7 @@
 //! model in every order of its threads' steps (up to a number of preemptions) and with every
 //! value that the C11 memory model lets a load return.
 //!
-//! `layout.rs`, `ring.rs`, `doorbell.rs` and `closing.rs` are the library's own files. What stands
+//! `layout.rs`, `ring.rs` with `ring/`, `doorbell.rs` and `closing.rs` are the library's own files. What stands
 //! in for something else is here:
 //!
 //! | module | in place of |

@@ -1,0 +1,179 @@
+//! The consumer's end of a ring: peek, read, release.
+
+use super::{count_at, queued, set_mark, Damage, Found, Kind};
+use crate::layout::{record_bytes, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER};
+use crate::memory::{Bytes, Words};
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
+
+/// The consumer's end of a ring.
+pub(crate) struct Rx {
+    words: Words,
+    bytes: Bytes,
+    max_message: u32,
+    /// Own position, as published.
+    head: u32,
+    /// Messages received up to `head`.
+    released: u32,
+    /// Messages received up to `cursor`.
+    received: u32,
+    /// Position of the next record to look at; from `head` up to here all is looked at.
+    cursor: u32,
+    /// The producer's position when last read.
+    tail: u32,
+    /// What is committed from now on is not looked at.
+    frozen: bool,
+}
+
+impl Rx {
+    /// Takes up the consumer's end where the last consumer left it.
+    ///
+    /// The caller holds the server's role, so nobody else writes the consumer's words.
+    pub fn new(words: Words, bytes: Bytes, max_message: u32) -> Result<Self, Damage> {
+        // Acquire: a predecessor on another processor may have published it.
+        let head = words.consumer.head.load(Acquire);
+        if head % RECORD_ALIGN != 0 {
+            return Err(Damage { field: "head", found: head, bound: 0 });
+        }
+        let received = count_at(&words.consumer.marks, head).ok_or(Damage {
+            field: "head_marks",
+            found: words.consumer.marks[0].position.load(Relaxed),
+            bound: head,
+        })?;
+        let mut rx = Self {
+            words,
+            bytes,
+            max_message,
+            head,
+            released: received,
+            received,
+            cursor: head,
+            tail: head,
+            frozen: false,
+        };
+        rx.reload_tail()?;
+        Ok(rx)
+    }
+
+    fn reload_tail(&mut self) -> Result<(), Damage> {
+        // Acquire: the records before it are complete; pairs with the Release in `Tx::commit`.
+        let tail = self.words.producer.tail.load(Acquire);
+        let ring = self.bytes.len();
+        let bound = self.head.wrapping_add(ring);
+        let damage = Damage { field: "tail", found: tail, bound };
+        let all = queued(tail, self.head, ring).ok_or(damage)?;
+        // Never back behind what was seen already.
+        if all < self.tail.wrapping_sub(self.head) {
+            return Err(Damage { bound: self.tail, ..damage });
+        }
+        self.tail = tail;
+        Ok(())
+    }
+
+    /// Is there a record to look at? Reads the shared word only if none is known.
+    #[inline]
+    pub fn ready(&mut self) -> Result<bool, Damage> {
+        if self.cursor == self.tail && !self.frozen {
+            self.reload_tail()?;
+        }
+        Ok(self.cursor != self.tail)
+    }
+
+    /// The next record, which stays in the ring until [`release`](Self::release).
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Found>, Damage> {
+        if !self.ready()? {
+            return Ok(None);
+        }
+        let ring = self.bytes.len();
+        let mut at = self.cursor & (ring - 1);
+        let mut left = self.tail.wrapping_sub(self.cursor);
+        let (mut len, mut kind) = self.bytes.load_pair(at);
+        if kind == KIND_PAD {
+            let to_end = ring - at;
+            if len != 0 {
+                return Err(Damage { field: "len", found: len, bound: 0 });
+            }
+            // A pad is published together with the record behind it, never alone.
+            if left <= to_end {
+                return Err(Damage { field: "kind", found: kind, bound: KIND_DATA });
+            }
+            self.cursor = self.cursor.wrapping_add(to_end);
+            left -= to_end;
+            at = 0;
+            (len, kind) = self.bytes.load_pair(at);
+        }
+        let kind = match kind {
+            KIND_DATA => Kind::Data,
+            KIND_END => Kind::End,
+            found => return Err(Damage { field: "kind", found, bound: KIND_DATA }),
+        };
+        if len > self.max_message {
+            return Err(Damage { field: "len", found: len, bound: self.max_message });
+        }
+        let whole = record_bytes(len);
+        let bound = left.min(ring - at);
+        if whole > bound {
+            return Err(Damage { field: "len", found: len, bound: bound - RECORD_HEADER });
+        }
+        self.cursor = self.cursor.wrapping_add(whole);
+        self.received = self.received.wrapping_add(1);
+        Ok(Some(Found { offset: at + RECORD_HEADER, len, kind }))
+    }
+
+    /// Where the next [`next`](Self::next) looks, for [`seek`](Self::seek).
+    pub fn position(&self) -> (u32, u32) {
+        (self.cursor, self.received)
+    }
+
+    /// Goes back to an earlier [`position`](Self::position) behind `head`.
+    pub fn seek(&mut self, (cursor, received): (u32, u32)) {
+        (self.cursor, self.received) = (cursor, received);
+    }
+
+    /// Are there records looked at and not yet released?
+    pub fn holds(&self) -> bool {
+        self.cursor != self.head
+    }
+
+    /// Gives the room of all records looked at back to the producer; the payloads are the
+    /// producer's from here on. Returns how many bytes are free now, at least.
+    pub fn release(&mut self) -> u32 {
+        set_mark(&self.words.consumer.marks, self.head, self.cursor, self.received);
+        self.head = self.cursor;
+        self.released = self.received;
+        // Release: all reads of the payloads before it; pairs with the Acquire in
+        // `Tx::reload_head`.
+        self.words.consumer.head.store(self.head, Release);
+        self.bytes.len() - self.tail.wrapping_sub(self.head)
+    }
+
+    /// Publishes the own position again, should somebody else have written there.
+    pub fn republish(&self) {
+        self.words.consumer.head.store(self.head, Release);
+    }
+
+    /// Goes back to the first record not yet released: the next [`next`](Self::next) gives it
+    /// again.
+    pub fn rewind(&mut self) {
+        self.received = self.released;
+        self.cursor = self.head;
+    }
+
+    /// Looks at nothing that is committed after this call: an end that a busy producer can't
+    /// put off.
+    pub fn freeze(&mut self) -> Result<(), Damage> {
+        self.reload_tail()?;
+        self.frozen = true;
+        Ok(())
+    }
+
+    /// The records' memory.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The lane's words.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+}

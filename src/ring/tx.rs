@@ -1,0 +1,152 @@
+//! The producer's end of a ring: reserve, write, commit.
+
+use super::{count_at, queued, set_mark, Damage, Kind, Reserved};
+use crate::layout::{record_bytes, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER};
+use crate::memory::{Bytes, Words};
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
+
+/// The producer's end of a ring.
+pub(crate) struct Tx {
+    words: Words,
+    bytes: Bytes,
+    max_message: u32,
+    /// Own position, as published.
+    tail: u32,
+    /// Messages sent up to `tail`.
+    sent: u32,
+    /// The consumer's position when last read.
+    head: u32,
+    high_water: u32,
+}
+
+impl Tx {
+    /// Takes up the producer's end where the last producer left it.
+    ///
+    /// The caller holds the lane's role, so nobody else writes the producer's words.
+    pub fn new(words: Words, bytes: Bytes, max_message: u32) -> Result<Self, Damage> {
+        let ring = bytes.len();
+        // Acquire on both: a predecessor on another processor may have published them; pairs
+        // with the Release in `commit` and in `Rx::release`.
+        let tail = words.producer.tail.load(Acquire);
+        let head = words.consumer.head.load(Acquire);
+        if head % RECORD_ALIGN != 0 {
+            return Err(Damage { field: "head", found: head, bound: tail });
+        }
+        let Some(used) = queued(tail, head, ring) else {
+            return Err(Damage { field: "tail", found: tail, bound: head.wrapping_add(ring) });
+        };
+        let sent = count_at(&words.producer.marks, tail).ok_or(Damage {
+            field: "tail_marks",
+            found: words.producer.marks[0].position.load(Relaxed),
+            bound: tail,
+        })?;
+        // The predecessor may have been killed between a commit and noting this.
+        let high_water = words.producer.high_water.load(Relaxed).max(used);
+        words.producer.high_water.store(high_water, Relaxed);
+        Ok(Self { words, bytes, max_message, tail, sent, head, high_water })
+    }
+
+    /// Reserves room for a payload of `len` bytes; `None`: there is none now.
+    ///
+    /// `len` must be at most `max_message` (the caller has told its user otherwise).
+    #[inline]
+    pub fn reserve(&mut self, len: u32) -> Result<Option<Reserved>, Damage> {
+        debug_assert!(len <= self.max_message);
+        let ring = self.bytes.len();
+        let need = record_bytes(len.min(self.max_message));
+        let at = self.tail & (ring - 1);
+        let to_end = ring - at;
+        // In one piece: where it does not fit before the ring's end, that end is padded.
+        let pad = if need <= to_end { 0 } else { to_end };
+        if pad + need > ring - self.tail.wrapping_sub(self.head) {
+            self.reload_head()?;
+            if pad + need > ring - self.tail.wrapping_sub(self.head) {
+                return Ok(None);
+            }
+        }
+        let mut start = self.tail;
+        if pad != 0 {
+            self.bytes.store_pair(at, 0, KIND_PAD);
+            start = start.wrapping_add(pad);
+        }
+        let offset = (start & (ring - 1)) + RECORD_HEADER;
+        Ok(Some(Reserved { offset, len, start }))
+    }
+
+    /// Publishes the first `len` bytes of what was reserved as one message.
+    #[inline]
+    pub fn commit(&mut self, reserved: Reserved, len: u32, kind: Kind) {
+        let len = len.min(reserved.len);
+        let word = match kind {
+            Kind::Data => KIND_DATA,
+            Kind::End => KIND_END,
+        };
+        self.bytes.store_pair(reserved.offset - RECORD_HEADER, len, word);
+        let tail = reserved.start.wrapping_add(record_bytes(len));
+        self.sent = self.sent.wrapping_add(1);
+        set_mark(&self.words.producer.marks, self.tail, tail, self.sent);
+        self.tail = tail;
+        // The one instant at which the message becomes the consumer's. Release: record and mark
+        // before it; pairs with the Acquire in `Rx::reload_tail`.
+        self.words.producer.tail.store(tail, Release);
+        let used = tail.wrapping_sub(self.head);
+        if used > self.high_water {
+            self.note_high_water();
+        }
+    }
+
+    #[cold]
+    fn note_high_water(&mut self) {
+        // The known head may be old: look again before a new mark is set.
+        if self.reload_head().is_ok() {
+            let used = self.tail.wrapping_sub(self.head);
+            if used > self.high_water {
+                self.high_water = used;
+                self.words.producer.high_water.store(used, Relaxed);
+            }
+        }
+    }
+
+    fn reload_head(&mut self) -> Result<(), Damage> {
+        // Acquire: the consumer is done with the bytes before it; pairs with `Rx::release`.
+        let head = self.words.consumer.head.load(Acquire);
+        let ring = self.bytes.len();
+        if head % RECORD_ALIGN != 0 || queued(self.tail, head, ring).is_none() {
+            return Err(Damage { field: "head", found: head, bound: self.tail });
+        }
+        self.head = head;
+        Ok(())
+    }
+
+    /// The reserved bytes' memory.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The lane's words.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// Longest message, in bytes.
+    pub fn max_message(&self) -> u32 {
+        self.max_message
+    }
+
+    /// Messages sent through this lane since the channel was made, this one's and its
+    /// predecessors'; wraps at 2^32.
+    pub fn sent(&self) -> u32 {
+        self.sent
+    }
+
+    /// Publishes the own position again, should somebody else have written there.
+    pub fn republish(&self) {
+        self.words.producer.tail.store(self.tail, Release);
+    }
+
+    /// Is everything released that was committed?
+    pub fn drained(&mut self) -> Result<bool, Damage> {
+        self.reload_head()?;
+        Ok(self.tail == self.head)
+    }
+}
