@@ -37,7 +37,7 @@ pub fn serve(args: &Serve) -> Result<u8> {
     log::info!("claimed the server role of key {key}");
     let notify = Notify::from_environment();
     notify.ready(&format!("serving key {key}"));
-    let mut printer = Printer { args, consumer, notify, out: heapless::Vec::new() };
+    let mut printer = Printer { args, consumer, notify, out: heapless::Vec::new(), filled: 0 };
     if args.persist {
         printer.consumer.forget_end();
     }
@@ -76,7 +76,10 @@ struct Printer<'a> {
     args: &'a Serve,
     consumer: Consumer,
     notify: Notify,
+    /// What is to be written is at its begin; it gets longer as needed, never shorter.
     out: heapless::Vec<u8, BUFFER>,
+    /// Bytes to be written.
+    filled: usize,
 }
 
 impl Printer<'_> {
@@ -104,7 +107,7 @@ impl Printer<'_> {
             self.consumer.channel().geometry().max_message as usize + self.args.prefix.len() + 1;
         let mut done = None;
         loop {
-            while self.out.len() < BATCH && self.out.capacity() - self.out.len() >= longest {
+            while self.filled < BATCH && self.out.capacity() - self.filled >= longest {
                 let record = match self.consumer.peek() {
                     Ok(Some(record)) => record,
                     Ok(None) => break,
@@ -123,15 +126,16 @@ impl Printer<'_> {
                     // By itself: it takes part in no line.
                     break;
                 }
-                // These fit: `longest` bytes are free.
-                let _ = self.out.extend_from_slice(&self.args.prefix);
-                let begin = self.out.len();
-                let _ = self.out.resize_default(begin + record.len());
-                record.copy_to(&mut self.out[begin..]);
-                let _ = self.out.push(separator);
-                if stop && signals::stop().is_some() {
-                    break;
+                if self.out.len() - self.filled < longest {
+                    // It fits: see above.
+                    let _ = self.out.resize_default(self.filled + longest);
                 }
+                let (prefix, line) =
+                    self.out[self.filled..][..longest].split_at_mut(self.args.prefix.len());
+                prefix.copy_from_slice(&self.args.prefix);
+                record.copy_to(line);
+                line[record.len()] = separator;
+                self.filled += prefix.len() + record.len() + 1;
             }
             let more = self.consumer.holds();
             self.flush()?;
@@ -148,14 +152,14 @@ impl Printer<'_> {
     /// Writes what is collected, then releases it: a message leaves the ring only once it is
     /// written.
     fn flush(&mut self) -> Result<()> {
-        if let Err(stopped) = stdio::write_all(&self.out) {
+        if let Err(stopped) = stdio::write_all(&self.out[..self.filled]) {
             let extra = self.args.prefix.len() + 1;
             self.consumer.release_within(stopped.written, extra)?;
             let key = self.consumer.channel().key();
             let more = format!("; the messages not written are still in the segment of key {key}");
             return Err(stdio::output_failure(stopped.errno, &more));
         }
-        self.out.clear();
+        self.filled = 0;
         self.consumer.release();
         Ok(())
     }
