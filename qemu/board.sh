@@ -35,10 +35,10 @@ guest_root() { # FOLDER
 # Copies the libraries the programs in FOLDER/opt need from where the cross compiler
 # has them, and the libraries those need.
 guest_libraries() { # FOLDER
-    local root=$1 name file todo=("$1"/opt/shmdemo/*) next
-    while [ ${#todo[@]} -gt 0 ]; do
+    local root=$1 name file need=("$1"/opt/shmdemo/*) next
+    while [ ${#need[@]} -gt 0 ]; do
         next=()
-        for name in $("$cross-readelf" -d "${todo[@]}" 2>/dev/null |
+        for name in $("$cross-readelf" -d "${need[@]}" 2>/dev/null |
             sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p' | sort -u); do
             [ ! -e "$root/lib/$name" ] || continue
             file=$("$cross-gcc" -print-file-name="$name")
@@ -46,7 +46,7 @@ guest_libraries() { # FOLDER
             install -m 755 "$file" "$root/lib/$name"
             next+=("$root/lib/$name")
         done
-        todo=("${next[@]}")
+        need=("${next[@]}")
     done
 }
 
