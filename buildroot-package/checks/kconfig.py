@@ -50,6 +50,14 @@ check("Kconfig: the package selects the Rust compiler", kconf.syms[RUST].str_val
 check("Kconfig: it builds this repository unless told otherwise",
       visible(kconf, "BR2_PACKAGE_SHMDEMO_RELEASE_SITE")
       and kconf.syms["BR2_PACKAGE_SHMDEMO_RELEASE_SITE"].str_value == "")
+LIBRARY = "BR2_PACKAGE_SHMDEMO_LIBRARY"
+check("Kconfig: the C library is offered with the package, and is not there by itself",
+      visible(kconf, LIBRARY) and kconf.syms[LIBRARY].str_value == "n" and not comments(kconf), comments(kconf))
+check("Kconfig: and not without the package", not visible(menu(**SUPPORTED), LIBRARY))
+kconf = menu(**SUPPORTED, BR2_PACKAGE_SHMDEMO="y", BR2_STATIC_LIBS="y")
+check("Kconfig: a toolchain without shared libraries gets a comment in its place, and the programs",
+      visible(kconf, "BR2_PACKAGE_SHMDEMO") and not visible(kconf, LIBRARY)
+      and len(comments(kconf)) == 1 and "dynamic library" in comments(kconf)[0], comments(kconf))
 
 HOST = {RUST + "_ARCH_SUPPORTS": "y"}
 for name, values, word in [

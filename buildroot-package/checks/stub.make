@@ -7,9 +7,12 @@ qstrip = $(strip $(subst ",,$(1)))#")
 Q = @
 INSTALL = install
 TARGET_DIR = $(WORK)/target
+STAGING_DIR = $(WORK)/staging
 LINUX_DIR = $(WORK)/linux
 SHMDEMO_PKGDIR = $(BR2_EXTERNAL_SHMDEMO_PATH)/package/shmdemo/
 TARGET_MAKE_ENV = STUB_MAKE_ENV=1
+# Flags that can be seen in what was linked with them.
+TARGET_CONFIGURE_OPTS = CC="gcc" CFLAGS="-O2 -Wl,-rpath,/of-cflags" LDFLAGS="-Wl,-rpath,/of-ldflags"
 PKG_CARGO_ENV = CARGO_HOME=$(WORK)/cargo-home
 RSYNC_VCS_EXCLUSIONS = --exclude .git
 

@@ -46,6 +46,43 @@ ifneq ($(SHMDEMO_OVERRIDE_SRCDIR)$(filter local,$(SHMDEMO_SITE_METHOD)),)
 SHMDEMO_PRE_BUILD_HOOKS += SHMDEMO_FETCH_CRATES
 endif
 
+# The C library is built beside the programs, which stay the same bytes. Flags
+# go on the command line, where the makefile's own do not hide them; Buildroot
+# strips by itself, and the staging folder keeps the symbols.
+ifeq ($(BR2_PACKAGE_SHMDEMO_LIBRARY),y)
+SHMDEMO_INSTALL_STAGING = YES
+
+SHMDEMO_MAKE_LIBRARY = \
+	$(TARGET_MAKE_ENV) \
+		$(PKG_CARGO_ENV) \
+		$(SHMDEMO_CARGO_ENV) \
+		$(MAKE) -C $(@D)/capi \
+			$(TARGET_CONFIGURE_OPTS) \
+			CARGO_FLAGS="--offline --release --locked" \
+			STRIP_FLAGS= \
+			PREFIX=/usr
+
+define SHMDEMO_BUILD_LIBRARY
+	$(SHMDEMO_MAKE_LIBRARY) all
+endef
+SHMDEMO_POST_BUILD_HOOKS += SHMDEMO_BUILD_LIBRARY
+
+# "CARGO=:" takes what the build made.
+define SHMDEMO_INSTALL_STAGING_CMDS
+	$(SHMDEMO_MAKE_LIBRARY) CARGO=: DESTDIR=$(STAGING_DIR) install
+	$(foreach page,shmdemo-client.1 shmdemo-server.1 shmdemo.7,
+		$(INSTALL) -D -m 0644 $(@D)/man/$(page) \
+			$(STAGING_DIR)/usr/share/man/man$(subst .,,$(suffix $(page)))/$(page)
+	)
+endef
+
+# What only a compiler needs is taken out again when the target is finished.
+define SHMDEMO_INSTALL_LIBRARY
+	$(SHMDEMO_MAKE_LIBRARY) CARGO=: DESTDIR=$(TARGET_DIR) install
+endef
+SHMDEMO_POST_INSTALL_TARGET_HOOKS += SHMDEMO_INSTALL_LIBRARY
+endif
+
 SHMDEMO_KERNEL_OPTIONS = CONFIG_SYSVIPC CONFIG_FUTEX
 
 define SHMDEMO_LINUX_CONFIG_FIXUPS
