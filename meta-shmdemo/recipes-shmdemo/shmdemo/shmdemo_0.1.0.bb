@@ -2,6 +2,7 @@
 
 SUMMARY = "Hands messages between programs through System V shared memory"
 SUMMARY:${PN}-client = "${SUMMARY} - the client"
+SUMMARY:${PN}-lib = "${SUMMARY} - the C library"
 SUMMARY:${PN}-server = "${SUMMARY} - the server, started as a service"
 DESCRIPTION = "A server and a client that exchange messages on one board \
                through a System V shared memory segment. Messages outlive \
@@ -47,7 +48,7 @@ inherit cargo cargo-update-recipe-crates ptest-cargo features_check systemd upda
 # One of them must start the server.
 ANY_OF_DISTRO_FEATURES = "systemd sysvinit"
 
-PACKAGES =+ "${PN}-server ${PN}-client"
+PACKAGES =+ "${PN}-server ${PN}-client ${PN}-lib"
 
 SYSTEMD_PACKAGES = "${PN}-server"
 SYSTEMD_SERVICE:${PN}-server = "shmdemo-server.service"
@@ -66,6 +67,19 @@ USERADD_PARAM:${PN}-server = "--system --user-group --no-create-home \
 # cargo's strip would run before the symbols are split off into ${PN}-dbg.
 export CARGO_PROFILE_RELEASE_STRIP = "false"
 export CARGO_PROFILE_RELEASE_DEBUG = "line-tables-only"
+
+# The C library is made by the crate's own Makefile, when the programs, which do
+# not contain it, are done.
+EXTRA_OEMAKE = "-C ${S}/capi \
+                CC='${CC}' \
+                CFLAGS='${CFLAGS}' \
+                STRIP_FLAGS= \
+                CARGO_FLAGS='${CARGO_BUILD_FLAGS}' \
+                RUST_LIB=${B}/target/${CARGO_TARGET_SUBDIR}/libshmdemo.a \
+                OUT=${B}/capi \
+                PREFIX=${prefix} \
+                LIBDIR=${libdir} \
+                INCLUDEDIR=${includedir}"
 
 # The oldest Rust that builds the crate and what it links.
 SHMDEMO_RUST = "1.82"
@@ -94,6 +108,11 @@ do_update_crates:prepend() {
     install -D -m 0644 ${S}/Cargo.lock ${CARGO_LOCK_SRC_DIR}/Cargo.lock
 }
 
+do_compile:append() {
+    export RUSTFLAGS="${RUSTFLAGS}"
+    oe_runmake all CARGO=${CARGO}
+}
+
 # Building the tests builds the programs again, with what only tests ask of the
 # crates: not in the folder that do_install takes the programs from.
 python do_compile_ptest_cargo:prepend() {
@@ -103,7 +122,20 @@ python do_compile_ptest_cargo:prepend() {
     os.environ["CARGO_PROFILE_RELEASE_CODEGEN_UNITS"] = "16"
 }
 
+# The C programs that the tests use when they find them beside themselves.
+do_compile_ptest() {
+    oe_runmake examples CARGO=: EXAMPLES=${B}/ptest-c
+    for program in demo_server demo_client; do
+        ${CC} ${CFLAGS} ${LDFLAGS} -o ${B}/ptest-c/$program ${S}/tests/c/$program.c
+    done
+}
+
 do_install:append() {
+    oe_runmake install CARGO=: DESTDIR=${D}
+
+    install -d ${D}${mandir}/man1 ${D}${mandir}/man7
+    install -m 0644 ${S}/man/*.1 ${D}${mandir}/man1
+    install -m 0644 ${S}/man/*.7 ${D}${mandir}/man7
     install -d ${D}${docdir}/${BPN}
     install -m 0644 ${S}/README.md ${S}/CHANGELOG.md ${D}${docdir}/${BPN}
 
@@ -119,6 +151,7 @@ do_install:append() {
 }
 
 do_install_ptest() {
+    install -m 0755 ${B}/ptest-c/* ${D}${PTEST_PATH}
     sed -i -e 's|@BINDIR@|${bindir}|' -e 's|@VERSION@|${PV}|' ${D}${PTEST_PATH}/run-ptest
 }
 
@@ -128,6 +161,10 @@ FILES:${PN}-server += "${bindir}/shmdemo-server \
                        ${systemd_system_unitdir}/shmdemo-server.service"
 CONFFILES:${PN}-server = "${sysconfdir}/default/shmdemo-server"
 FILES:${PN}-client += "${bindir}/shmdemo-client"
+FILES:${PN}-lib += "${libdir}/libshmdemo${SOLIBS}"
+
+# The header and the link to link with want the library, not the programs.
+DEV_PKG_DEPENDENCY = "${PN}-lib (= ${EXTENDPKGV})"
 
 # shmdemo itself is empty: it pulls in both programs.
 ALLOW_EMPTY:${PN} = "1"
