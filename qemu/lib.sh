@@ -38,9 +38,17 @@ missing_packages() {
         echo libc6-dev-armhf-cross
 }
 
+need_cargo() {
+    local from="get it from https://rustup.rs, or on Debian 12: apt-get install cargo-web" version
+    command -v cargo >/dev/null || die 77 "cargo is missing; $from"
+    version=$(cargo --version | sed -n 's/^cargo \([0-9.]*\).*/\1/p') || true
+    [ -n "$version" ] || die 77 "cargo does not say its version; see above"
+    [ "$(printf '%s\n' $minimum_rust "$version" | sort -V | sed -n 1p)" = $minimum_rust ] ||
+        die 77 "cargo $version is too old, $minimum_rust will do; $from"
+}
+
 need_host_tools() {
-    command -v cargo >/dev/null ||
-        die 77 "cargo is missing; get it from https://rustup.rs and run this again"
+    need_cargo
     local missing line log=$cache/install.log try
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} -gt 0 ] || return 0
