@@ -27,7 +27,13 @@ die() { # EXIT-CODE TEXT...
 
 # ---- tools from Debian, installed --------------------------------------------
 
+more_tools=() # what else who sources this needs: TOOL, or TOOL=PACKAGE where that has another name
+
 missing_packages() {
+    local tool
+    for tool in "${more_tools[@]}"; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "${tool%=*}" >/dev/null || echo "${tool#*=}"
+    done
     command -v qemu-system-arm >/dev/null || echo qemu-system-arm
     command -v cpio >/dev/null || echo cpio
     command -v cc >/dev/null || echo gcc
