@@ -4,17 +4,19 @@
 
 # shellcheck source-path=SCRIPTDIR
 . "${BASH_SOURCE[0]%/*}/lib.sh"
+# shellcheck source-path=SCRIPTDIR
+. "${BASH_SOURCE[0]%/*}/kernel.sh"
 
-# Sets dtb_name, console, results (serial lines, by their names in Linux), options and words
-# (for the kernel).
+# Sets dtb_name, ram (where it begins), console, results (serial lines, by their names in Linux),
+# options and words (for the kernel).
 machine_settings() { # MACHINE
     case $1 in
     vexpress-a9)
-        dtb_name=vexpress-v2p-ca9.dtb console=ttyAMA0 results=ttyAMA1
+        dtb_name=vexpress-v2p-ca9.dtb ram=0x60000000 console=ttyAMA0 results=ttyAMA1
         options=(-smp 2 -m 512M) words=nr_cpus=2 # its device tree has four: a second lost for each
         ;;
     mcimx6ul-evk)
-        dtb_name=imx6ul-14x14-evk.dtb console=ttymxc0 results=ttymxc1
+        dtb_name=imx6ul-14x14-evk.dtb ram=0x80000000 console=ttymxc0 results=ttymxc1
         options=(-m 512M) words=
         ;;
     *) die 64 "unknown machine '$1': vexpress-a9 or mcimx6ul-evk" ;;

@@ -36,6 +36,7 @@ missing_packages() {
     done
     command -v qemu-system-arm >/dev/null || echo qemu-system-arm
     command -v cpio >/dev/null || echo cpio
+    command -v xz >/dev/null || echo xz-utils
     command -v cc >/dev/null || echo gcc
     [ -e /usr/include/stdio.h ] || echo libc6-dev
     command -v $cross-gcc >/dev/null || echo gcc-$cross
