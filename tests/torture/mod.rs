@@ -18,6 +18,7 @@ pub mod trace;
 use crate::common::{patience, Json, Random};
 use nix::errno::Errno;
 use nix::libc;
+use nix::sched::{sched_getaffinity, sched_setaffinity, CpuSet};
 use nix::sys::memfd::{memfd_create, MFdFlags};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{kill, sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal};
@@ -31,9 +32,16 @@ use std::os::unix::process::CommandExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::Mutex;
 
 /// Set in the process that is the stage.
 const STAGE: &str = "SHMDEMO_TEST_STAGE";
+
+/// The processor that fewest other stages have, for [`stay`].
+const STAGE_CPU: &str = "SHMDEMO_TEST_CPU";
+
+/// How many stages have each of the processors.
+static STAGES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 /// The stage has an IPC namespace of its own: what is in it, it made.
 static OWN_NAMESPACE: AtomicBool = AtomicBool::new(false);
@@ -51,9 +59,12 @@ pub fn on_stage(work: fn()) {
     }
     let name = std::thread::current().name().expect("a test's thread has its name").to_string();
     long_pids();
+    let cpu = Seat::take();
     let mut child = Command::new(std::env::current_exe().expect("path of this test"))
         .args(["--exact", &name, "--nocapture", "--include-ignored", "--test-threads=1"])
         .env(STAGE, std::process::id().to_string())
+        .env(STAGE_CPU, cpu.0.to_string())
+        .env("MALLOC_ARENA_MAX", "1") // one heap for all threads, see mallopt(3)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -66,6 +77,38 @@ pub fn on_stage(work: fn()) {
     }
     let status = child.wait().expect("its end");
     assert!(status.success(), "failed, see the lines with its name above: {status}");
+}
+
+/// A processor's number among those there are.
+struct Seat(usize);
+
+impl Seat {
+    fn take() -> Seat {
+        let mut stages = STAGES.lock().expect("no panic under it");
+        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
+        stages.resize(cpus, 0);
+        let fewest = (0..cpus).min_by_key(|cpu| stages[*cpu]).expect("one at least");
+        stages[fewest] += 1;
+        Seat(fewest)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        STAGES.lock().expect("no panic under it")[self.0] -= 1;
+    }
+}
+
+/// Keeps the stage and what it forks on one processor: who stops a process at every instruction
+/// waits for it, and a wake-up on the same processor is quicker.
+pub fn stay() {
+    let number = setting(STAGE_CPU).unwrap_or(0);
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return };
+    let mut allowed = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
+    let mut one = CpuSet::new();
+    if allowed.nth(number).is_some_and(|cpu| one.set(cpu).is_ok()) {
+        let _ = sched_setaffinity(Pid::from_raw(0), &one); // it is only slower without
+    }
 }
 
 fn stage(work: fn()) {

@@ -2,8 +2,12 @@
 
 use super::path::{Path, LONG};
 use super::trace::{Reached, Tracee};
-use super::{deadline, full, next_ids, say, setting};
+use super::{deadline, full, next_ids, say, setting, stay};
 use crate::common::{raw, Channel, Random};
+
+/// Processes that are sent to a place: some turn off on the way, by what the clock or the kernel's
+/// tables say at that moment. Each is killed where it is, and what it left looked at.
+const TURNS: usize = 10;
 
 /// Kills a process at the places of a window of its life, each time another one made and brought
 /// there, and lets `check` look at what it left.
@@ -37,6 +41,7 @@ pub fn at_every_place<G>(
     mut check: impl FnMut(Channel, G) -> u32,
 ) {
     deadline();
+    stay();
     let begin = || {
         let mut same = next_ids(100_000_000);
         let (channel, ground, mut tracee) = begin();
@@ -54,19 +59,25 @@ pub fn at_every_place<G>(
     let usual = if full() { 1 } else { path.len().div_ceil(spread) };
     let stride = setting("SHMDEMO_KILL_STRIDE").unwrap_or(usual).max(1);
     let places = path.choose(stride, random);
-    let (mut exact, mut missed, mut last, mut steps) = (true, 0, 0, Vec::new());
+    let (mut exact, mut missed, mut again, mut last, mut steps) = (true, 0, 0, 0, Vec::new());
     for place in &places {
-        deadline();
-        let (channel, ground, mut tracee) = begin();
-        let reached = path.go(&mut tracee, *place);
-        match reached {
-            Reached::Place => act(&channel, &mut tracee),
-            Reached::Elsewhere => tracee.kill(),
-        }
         let context = Context { name, number: path.number(*place) };
-        let far = check(channel, ground);
-        exact &= tracee.exact;
-        drop(tracee);
+        let (mut reached, mut far) = (Reached::Elsewhere, 0);
+        for turn in 0..TURNS {
+            deadline();
+            let (channel, ground, mut tracee) = begin();
+            reached = path.go(&mut tracee, *place);
+            match reached {
+                Reached::Place => act(&channel, &mut tracee),
+                Reached::Elsewhere => tracee.kill(),
+            }
+            far = check(channel, ground);
+            exact &= tracee.exact;
+            if reached == Reached::Place {
+                break;
+            }
+            again += usize::from(turn == 0);
+        }
         missed += usize::from(reached == Reached::Elsewhere);
         if exact && reached == Reached::Place {
             assert!(far >= last, "{context:?}: undone: {far} after {last}");
@@ -78,11 +89,14 @@ pub fn at_every_place<G>(
         std::mem::forget(context);
     }
     assert!(!exact || last == whole, "{name}: killed at the last place: {last}");
-    // Some turn on what the kernel's tables say at that moment. How many were missed is reported.
-    assert!(missed * 2 <= places.len(), "{name}: {missed} of {} places missed", places.len());
+    // How many were missed is reported.
+    assert!(missed * 20 <= places.len(), "{name}: {missed} of {} places missed", places.len());
     let mut notes = String::new();
     if path.holes > 0 {
         notes += &format!("; {} long loops run through after {LONG} instructions", path.holes);
+    }
+    if again > missed {
+        notes += &format!("; {} reached at a later turn", again - missed);
     }
     if !exact {
         notes += "; addresses or ids vary here, so the places do a little";

@@ -7,7 +7,7 @@
 //! but for the one byte that is put back before it is executed.
 
 use super::{fork, waited, Child, Program};
-use nix::libc::user_regs_struct;
+use nix::libc::{self, user_regs_struct};
 use nix::sys::personality::{self, Persona};
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::Signal;
@@ -47,6 +47,7 @@ impl Tracee {
     /// A forked process that is stopped at its first [`mark`].
     pub fn fork(act: impl FnOnce()) -> Tracee {
         let child = fork(|| {
+            settle_heap();
             ptrace::traceme().expect("PTRACE_TRACEME");
             act();
         });
@@ -118,7 +119,7 @@ impl Tracee {
             assert_eq!(self.run_to_call(), Some(Stop::Call), "it never makes that system call");
             let now = self.registers();
             // On entry, and only there, the kernel has put this into the result's place.
-            if now.rax as i64 != -i64::from(nix::libc::ENOSYS) {
+            if now.rax as i64 != -i64::from(libc::ENOSYS) {
                 continue;
             }
             if meant(now.orig_rax as i64, [now.rdi, now.rsi, now.rdx]) {
@@ -207,6 +208,48 @@ impl Drop for Tracee {
         self.child.reaped |= self.over;
     }
 }
+
+/// Brings the C library's heap into one state, whatever the stage has taken and given back before:
+/// what is free lies at its end alone, and is of one size. Else each process that is forked takes
+/// other paths through `malloc`. What this takes stays taken: the process lives for milliseconds.
+fn settle_heap() {
+    #[cfg(target_env = "gnu")]
+    {
+        // Bytes that are free, and of them at the end.
+        let free = || {
+            // SAFETY: the caller is the process's only thread.
+            let now = unsafe { libc::mallinfo2() };
+            (now.fordblks, now.keepcost)
+        };
+        let take = |bytes: usize, times: usize| {
+            for _ in 0..times {
+                // SAFETY: memory that nobody uses; the compiler is not to know that.
+                let _ = std::hint::black_box(unsafe { libc::malloc(bytes) });
+            }
+        };
+        let caches = || (24..=1032).step_by(16).for_each(|bytes| take(bytes, CACHED));
+        caches();
+        let mut bytes = 1 << 20;
+        while free().0 > free().1 {
+            let before = free().0 - free().1;
+            take(bytes, CACHED + 1);
+            if free().0 - free().1 == before {
+                bytes = if bytes > 24 { bytes / 2 } else { 1 << 20 };
+            }
+        }
+        caches();
+        while free().1 < HEAP_LEFT {
+            take(HEAP_LEFT / 2, 1);
+        }
+        take(free().1 - HEAP_LEFT, 1);
+    }
+}
+
+/// Blocks of one size that glibc keeps aside for a thread (`glibc.malloc.tcache_count`).
+const CACHED: usize = 7;
+
+/// What is left at the heap's end.
+const HEAP_LEFT: usize = 60_000;
 
 /// Where a traced process has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
