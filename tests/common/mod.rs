@@ -10,9 +10,10 @@ pub mod proc;
 pub mod raw;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 pub use json::Json;
@@ -41,10 +42,16 @@ pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
     }
 }
 
+/// The file of this test. Asked for once, before anything is mounted: after that, and in a root
+/// directory of its own (chroot), the kernel names it as seen from outside.
+pub fn test_file() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| std::env::current_exe().expect("path of this test"))
+}
+
 /// A program of this name: where SHMDEMO_BIN_DIR says, beside this test, one folder up, or in PATH.
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    let test = std::env::current_exe().expect("path of this test");
-    let beside = test.ancestors().skip(1).take(2).map(PathBuf::from);
+    let beside = test_file().ancestors().skip(1).take(2).map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::var_os("SHMDEMO_BIN_DIR")
         .map(PathBuf::from)
@@ -254,6 +261,7 @@ impl Drop for Folder {
 
 /// Runs `work` in a thread of its own, so that what it unshares ends with it.
 pub fn in_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    test_file();
     let name = std::thread::current().name().unwrap_or("?").to_string();
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name(name);
