@@ -16,6 +16,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const MESSAGES: u32 = 5000;
 /// Lines through two programs; the difference of two runs leaves their start out.
 const LINES: [u32; 2] = [5000, 25_000];
+/// How often the programs are started for their memory.
+const STARTS: usize = 10;
 /// A key that no test uses.
 const KEY: &str = "0x62000001";
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -137,20 +139,19 @@ fn programs(unit: f64) -> Result<()> {
     Ok(())
 }
 
-/// kB of a process, by the kernel's own sums.
-fn memory(child: &Child, name: &str) -> Result<()> {
+/// RSS, PSS and what it alone has written, in kB, by the kernel's own sums.
+fn memory(child: &Child) -> Result<[u32; 3]> {
     let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
-    let field = |field: &str| {
-        let line = text.lines().find(|line| line.starts_with(field)).unwrap_or("");
-        line.split_whitespace().nth(1).unwrap_or("?").to_string()
-    };
-    let private = field("Private_Dirty:");
-    println!("| {name} | {} | {} | {private} |", field("Rss:"), field("Pss:"));
-    Ok(())
+    let mut found = [0; 3];
+    for (value, field) in found.iter_mut().zip(["Rss:", "Pss:", "Private_Dirty:"]) {
+        let line = text.lines().find(|line| line.starts_with(field)).ok_or(field)?;
+        *value = line.split_whitespace().nth(1).ok_or(field)?.parse()?;
+    }
+    Ok(found)
 }
 
 /// A pair in the middle of its work: lines went through, the client waits for more.
-fn pair(server: Child, mut client: Command, names: [&str; 2]) -> Result<()> {
+fn pair(server: Child, mut client: Command) -> Result<[[u32; 3]; 2]> {
     let client = client.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut client = client.stderr(Stdio::null()).spawn()?;
     let mut input = client.stdin.take().ok_or("no stdin")?;
@@ -159,27 +160,52 @@ fn pair(server: Child, mut client: Command, names: [&str; 2]) -> Result<()> {
     }
     // Until both sleep again.
     std::thread::sleep(Duration::from_secs(4));
-    memory(&server, names[0])?;
-    memory(&client, names[1])?;
+    let found = [memory(&server)?, memory(&client)?];
     writeln!(input, "end")?;
     drop(input);
-    wait(client, names[1])?;
-    wait(server, names[0])
+    wait(client, "client")?;
+    wait(server, "server")?;
+    Ok(found)
+}
+
+/// The pair started often: where the kernel puts libraries decides how many of their pages come
+/// along with each page that is touched.
+fn starts(names: [&str; 2], start: impl Fn() -> Result<(Child, Command)>) -> Result<()> {
+    let mut all = Vec::new();
+    for _ in 0..STARTS {
+        let (server, client) = start()?;
+        all.push(pair(server, client)?);
+    }
+    for (side, name) in names.into_iter().enumerate() {
+        print!("| {name}");
+        for field in 0..3 {
+            let mut values: Vec<u32> = all.iter().map(|pair| pair[side][field]).collect();
+            values.sort_unstable();
+            let middle = (values[(STARTS - 1) / 2] + values[STARTS / 2]) / 2;
+            print!(" | {middle} ({} to {})", values[0], values[STARTS - 1]);
+        }
+        println!(" |");
+    }
+    Ok(())
 }
 
 fn footprint() -> Result<()> {
-    println!("| kB, by smaps_rollup | RSS | PSS | private, written |");
+    println!("| kB, by smaps_rollup: median of {STARTS} starts | RSS | PSS | private, written |");
     println!("| --- | ---: | ---: | ---: |");
-    let mut client = Command::new("shmdemo-client");
-    client.args(["-k", KEY]);
-    pair(server()?, client, ["shmdemo-server", "shmdemo-client"])?;
+    starts(["shmdemo-server", "shmdemo-client"], || {
+        let mut client = Command::new("shmdemo-client");
+        client.args(["-k", KEY]);
+        Ok((server()?, client))
+    })?;
     if Path::new("/opt/shmdemo/demo_server").exists() {
-        let key = "0x62000002";
-        let server = Command::new("demo_server").arg(key).stdout(Stdio::null()).spawn()?;
-        std::thread::sleep(Duration::from_millis(500));
-        let mut client = Command::new("demo_client");
-        client.arg(key);
-        pair(server, client, ["C demo, server", "C demo, client"])?;
+        starts(["C demo, server", "C demo, client"], || {
+            let key = "0x62000002";
+            let server = Command::new("demo_server").arg(key).stdout(Stdio::null()).spawn()?;
+            std::thread::sleep(Duration::from_millis(500));
+            let mut client = Command::new("demo_client");
+            client.arg(key);
+            Ok((server, client))
+        })?;
     }
     println!();
     Ok(())
