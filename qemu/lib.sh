@@ -13,7 +13,9 @@
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${SHMDEMO_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/shmdemo-qemu}
-arm_target=armv7-unknown-linux-gnueabihf
+# SHMDEMO_ARM_TARGET=thumbv7neon-unknown-linux-gnueabihf: Thumb instructions, smaller programs.
+usual_target=armv7-unknown-linux-gnueabihf
+arm_target=${SHMDEMO_ARM_TARGET:-$usual_target}
 cross=arm-linux-gnueabihf # prefix of the cross tools
 minimum_rust=1.82
 
@@ -178,7 +180,7 @@ fetch_guest_files() {
 
 has_arm_target() { # RUSTC
     local dir
-    dir=$(cd "$repo" && "$1" --print target-libdir --target $arm_target 2>/dev/null) &&
+    dir=$(cd "$repo" && "$1" --print target-libdir --target "$arm_target" 2>/dev/null) &&
         [ -d "$dir" ]
 }
 
@@ -187,12 +189,15 @@ has_arm_target() { # RUSTC
 arm_compiler() {
     if has_arm_target "${RUSTC:-rustc}"; then
         say "compiler: $("${RUSTC:-rustc}" --version), as installed, has $arm_target"
+    elif [ "$arm_target" != $usual_target ]; then
+        die 77 "the Rust compiler has no $arm_target: rustup target add $arm_target"
     else
         locked fetch_compiler
         export RUSTC=$cache/rust/rustc RUSTDOC=$cache/rust/rustdoc
         say "compiler: $("$RUSTC" --version), Debian's packages unpacked in $cache/rust"
     fi
-    export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=$cross-gcc
+    linker_variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$arm_target")_LINKER
+    export "$linker_variable=$cross-gcc"
 }
 
 # The unpacked programs look for their libraries in /usr/lib unless told otherwise.
