@@ -8,6 +8,7 @@ use crate::roles::Interrupter;
 use crate::sync::Ordering;
 use crate::wait::{self, Deadline, Patience};
 use core::ptr::NonNull;
+use core::time::Duration;
 
 /// The producer of one lane. Dropping it gives the lane back.
 pub struct Producer {
@@ -187,6 +188,45 @@ impl Producer {
     /// [`Error::NotOurs`] where the lane's words are damaged.
     pub fn drained(&mut self) -> Result<bool> {
         self.tx.drained().map_err(|d| Error::from_damage(self.channel.key(), self.lane, d))
+    }
+
+    /// Fails where the channel was removed and not all that was sent had been received.
+    ///
+    /// # Errors
+    /// [`Error::Removed`]; [`Error::NotOurs`] where the lane's words are damaged.
+    pub fn check(&mut self) -> Result<()> {
+        match self.channel.check() {
+            // Removed comes after released, so this look is the last word.
+            Err(e) if e.is_removed() && self.drained()? => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Makes sure of all that was sent, before the end: it is received, or waits in a channel that
+    /// goes on. Where the server is about to remove the channel, waits until that is done, and asks
+    /// every millisecond whether to `go_on`; false: it said no, so what became of it is not known.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn finish(&mut self, mut go_on: impl FnMut() -> bool) -> Result<bool> {
+        self.ring_surely();
+        // `closing` is asked after the last commit: a server that has not said it yet will see
+        // that commit.
+        while self.closing() && !self.drained()? {
+            match self.channel.check().and_then(|()| self.server_present()) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // It may have received everything since it was asked above.
+                Err(e) if e.is_removed() => break,
+                Err(e) => return Err(e),
+            }
+            if !go_on() {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.check()?;
+        Ok(true)
     }
 
     /// Does somebody hold the server role now?

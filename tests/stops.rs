@@ -349,17 +349,43 @@ fn semaphores_removed_under_a_running_pair_are_69() {
     removed(|channel| raw::sem_remove(common::sem_row(channel.key).expect("a set").id), false);
 }
 
+/// Waits until `status` tells so much of this of some lane.
+fn until_counted(channel: &Channel, client: &Proc, what: &str, least: f64) {
+    until(what, || {
+        client.check_alive();
+        let out = run(channel.sub("status", &["--json"]), b"");
+        common::Json::parse(&out.text())
+            .is_ok_and(|status| status.numbers(what).into_iter().any(|number| number >= least))
+    });
+}
+
+#[test]
+fn a_client_with_nothing_left_to_send_tells_whether_all_was_printed() {
+    for printed in [true, false] {
+        let channel = Channel::new();
+        let mut client = Proc::spawn(channel.client(&[]));
+        client.write(b"one\ntwo\n");
+        if printed {
+            let mut server = channel.running(&[]);
+            server.wait_stdout("both", |out| out == b"one\ntwo\n");
+            server.signal(SIGTERM);
+            server.finish_with_stdin().expect(0);
+            client.finish().expect(0);
+        } else {
+            until_counted(&channel, &client, "sent", 2.0);
+            run(channel.sub("remove", &["--force"]), b"").expect(0);
+            client.finish().fails(69, &["removed", "lines 1 to 2", "not have been printed"]);
+        }
+        channel.assert_gone();
+    }
+}
+
 #[test]
 fn a_client_that_waits_for_room_says_when_its_channel_goes() {
     let channel = Channel::new();
     let mut client = Proc::spawn(channel.client(&[]));
     client.feed(numbered(20_000));
-    until("the ring is full", || {
-        client.check_alive();
-        let out = run(channel.sub("status", &["--json"]), b"");
-        common::Json::parse(&out.text())
-            .is_ok_and(|status| status.numbers("queued").into_iter().fold(0.0, f64::max) > 12_000.0)
-    });
+    until_counted(&channel, &client, "queued", 12_000.0); // of 16 384
     run(channel.sub("remove", &["--force"]), b"").expect(0);
     client.finish_with_stdin().fails(69, &["removed", "line"]);
     channel.assert_gone();

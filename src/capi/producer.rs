@@ -135,16 +135,8 @@ impl Work {
         self.reserved = None;
         self.unsure = true;
         match flags & SHMDEMO_QUIETLY {
-            0 => self.check(),
+            0 => Ok(self.producer.check()?),
             _ => Ok(()),
-        }
-    }
-
-    /// Is all that was sent received, or in a channel that somebody else finds, too?
-    fn check(&mut self) -> Result<(), Fault> {
-        match self.producer.channel().check() {
-            Err(e) if e.is_removed() && self.producer.drained()? => Ok(()),
-            other => Ok(other?),
         }
     }
 }
@@ -238,7 +230,7 @@ pub unsafe extern "C" fn shmdemo_producer_ring(producer: *mut shmdemo_producer) 
         let (_, work) = unsafe { work(producer) }?;
         work.producer.ring_surely();
         work.unsure = false;
-        work.check()?;
+        work.producer.check()?;
         Ok(SHMDEMO_OK)
     })
 }
@@ -253,29 +245,20 @@ pub unsafe extern "C" fn shmdemo_producer_finish(
         // SAFETY: the caller's promise.
         let (waker, work) = unsafe { work(producer) }?;
         let until = deadline(timeout_ms)?;
-        let producer = &mut work.producer;
-        producer.ring_surely();
         work.unsure = false;
-        // `closing` is asked after the last commit: a server that has not said it yet will see
-        // that commit.
-        while producer.closing() {
-            if producer.channel().check().is_err_and(|e| e.is_removed()) {
-                break;
+        let mut woken = false;
+        let finished = work.producer.finish(|| {
+            woken = waker.take();
+            !woken && !until.passed()
+        })?;
+        match finished {
+            true => Ok(SHMDEMO_OK),
+            false if woken => Err(Fault::Woken),
+            false => {
+                let awaited = Awaited::Room(work.producer.lane());
+                Err(Error::TimedOut { key: work.producer.channel().key(), awaited }.into())
             }
-            if producer.drained()? || !producer.server_present()? {
-                break;
-            }
-            if waker.take() {
-                return Err(Fault::Woken);
-            }
-            if until.passed() {
-                let awaited = Awaited::Room(producer.lane());
-                return Err(Error::TimedOut { key: producer.channel().key(), awaited }.into());
-            }
-            std::thread::sleep(core::time::Duration::from_millis(1));
         }
-        work.check()?;
-        Ok(SHMDEMO_OK)
     })
 }
 

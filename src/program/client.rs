@@ -31,8 +31,9 @@ trait Sink {
     fn begin(&mut self) -> crate::Result<()>;
     /// A batch is done: the other side may be asleep.
     fn ring(&self);
-    /// All is sent: fails if the channel went away before the server had it all.
-    fn finish(&mut self) -> crate::Result<()>;
+    /// All is sent: fails if the channel went away before the server had it all. `Ok(false)`: a
+    /// signal came before that was known.
+    fn finish(&mut self) -> crate::Result<bool>;
     /// How many of the lines sent did the server not take yet?
     fn untaken(&self) -> u64;
     /// A line was too long.
@@ -101,9 +102,12 @@ fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
                 false
             }
             stdio::Input::End => true,
-            stdio::Input::Stopped(signal) => return Ok(stopped(signal, number)),
+            stdio::Input::Stopped => return Ok(stopped(number)),
         };
-        sink.begin().map_err(|e| not_sent(e, sink, number, number + 1))?;
+        // Where nothing is left to be sent, `finish` tells what became of the lines before.
+        if filled > 0 {
+            sink.begin().map_err(|e| not_sent(e, sink, number, number + 1))?;
+        }
         let mut start = 0;
         while start < filled {
             let rest = &buffer[start..filled];
@@ -121,15 +125,16 @@ fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
             let sent = if is_end { sink.send_end(line) } else { sink.send(line) };
             match sent {
                 Ok(true) if is_end => {
-                    sink.finish().map_err(|e| not_sent(e, sink, number, number))?;
+                    if !sink.finish().map_err(|e| not_sent(e, sink, number, number))? {
+                        return Ok(stopped(number));
+                    }
                     log::info!("sent the end word after {} lines", number - 1);
                     return Ok(exit::OK);
                 }
                 Ok(true) => {}
                 Ok(false) => {
                     sink.ring();
-                    let signal = signals::stop().unwrap_or(0);
-                    return Ok(stopped(signal, number - 1));
+                    return Ok(stopped(number - 1));
                 }
                 Err(e) => {
                     sink.ring();
@@ -144,7 +149,9 @@ fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
             if skipped > 0 {
                 return Err(too_long(sink, number + 1, skipped, false));
             }
-            sink.finish().map_err(|e| not_sent(e, sink, number, number))?;
+            if !sink.finish().map_err(|e| not_sent(e, sink, number, number))? {
+                return Ok(stopped(number));
+            }
             if terminal {
                 stdio::print("\n")?;
             }
@@ -161,13 +168,15 @@ fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
                 return Err(too_long(sink, number + 1, skipped, true));
             }
         }
-        if let Some(signal) = signals::stop() {
-            return Ok(stopped(signal, number));
+        if signals::stop().is_some() {
+            return Ok(stopped(number));
         }
     }
 }
 
-fn stopped(signal: i32, number: u64) -> u8 {
+/// A signal ends it after that many lines.
+fn stopped(number: u64) -> u8 {
+    let signal = signals::stop().unwrap_or(0);
     log::info!("stopped by {} after line {number}", signals::name(signal));
     exit::SIGNAL + signal as u8
 }
@@ -258,29 +267,8 @@ impl Sink for RingSink<'_> {
         self.producer.ring_surely();
     }
 
-    fn finish(&mut self) -> crate::Result<()> {
-        self.producer.ring_surely();
-        // `closing` is asked after the last commit: a server that has not said it yet will see
-        // that commit.
-        while self.producer.closing() {
-            match self.producer.channel().check() {
-                Err(e) if e.is_removed() => {
-                    return if self.producer.drained()? { Ok(()) } else { Err(e) };
-                }
-                other => other?,
-            }
-            if self.producer.drained()? || !self.producer.server_present()? {
-                break;
-            }
-            if signals::stop().is_some() {
-                break;
-            }
-            std::thread::sleep(core::time::Duration::from_millis(1));
-        }
-        match self.producer.channel().check() {
-            Err(e) if e.is_removed() && !self.producer.drained()? => Err(e),
-            _ => Ok(()),
-        }
+    fn finish(&mut self) -> crate::Result<bool> {
+        self.producer.finish(|| signals::stop().is_none())
     }
 
     fn untaken(&self) -> u64 {
@@ -329,8 +317,8 @@ impl Sink for SharedUseSink<'_> {
 
     fn ring(&self) {}
 
-    fn finish(&mut self) -> crate::Result<()> {
-        Ok(())
+    fn finish(&mut self) -> crate::Result<bool> {
+        Ok(true)
     }
 
     fn untaken(&self) -> u64 {

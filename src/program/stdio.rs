@@ -93,7 +93,7 @@ pub enum Input {
     /// There are no more.
     End,
     /// A signal asks to stop.
-    Stopped(i32),
+    Stopped,
 }
 
 /// Waits for input and reads what there is, at most `into.len()` bytes.
@@ -107,8 +107,8 @@ pub fn read(into: &mut [u8]) -> Result<Input> {
     loop {
         {
             let held = signals::HeldBack::new().map_err(failed)?;
-            if let Some(number) = signals::stop() {
-                return Ok(Input::Stopped(number));
+            if signals::stop().is_some() {
+                return Ok(Input::Stopped);
             }
             let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
             match ppoll(&mut fds, None, Some(held.mask())) {
@@ -116,8 +116,8 @@ pub fn read(into: &mut [u8]) -> Result<Input> {
                 Err(errno) => return Err(failed(errno)),
             }
         }
-        if let Some(number) = signals::stop() {
-            return Ok(Input::Stopped(number));
+        if signals::stop().is_some() {
+            return Ok(Input::Stopped);
         }
         match nix::unistd::read(fd, into) {
             Ok(0) => return Ok(Input::End),

@@ -1,11 +1,12 @@
 //! The two programs, whole.
 
 use crate::common::{shm_row, Channel};
-use crate::torture::ground::{ends, lay, texts, END, RING};
-use crate::torture::places::kill_everywhere;
+use crate::torture::ground::*;
+use crate::torture::places::{at_every_place, kill_everywhere};
 use crate::torture::trace::Tracee;
-use crate::torture::{chance, lanes, objects, on_stage, run, Lane, Program};
+use crate::torture::{chance, fresh, lanes, objects, on_stage, run, Lane, Program};
 use nix::libc;
+use std::cell::Cell;
 
 /// Kills spread over a program's life, beside those around every change.
 const SPREAD: usize = 100;
@@ -150,5 +151,69 @@ fn a_server_that_prints_and_removes() {
         };
         let name = "server: join, print four lines, end and remove";
         kill_everywhere(name, SPREAD, count as u32 + 2, &mut chance(), start, check);
+    });
+}
+
+/// A server that an end word ends takes what there is and removes the channel, all at one instant
+/// of the client's life.
+fn end_and_remove(channel: &Channel) -> Vec<u8> {
+    fresh(|| {
+        let mut server = consumer(channel);
+        server.close().expect("close");
+        let got = drain(&mut server);
+        server.channel().remove().expect("remove");
+        lines(&got)
+    })
+}
+
+#[test]
+fn a_client_whose_server_ends_at_any_instruction_tells_the_truth() {
+    on_stage(|| {
+        let mut random = chance();
+        // What the server took at that instant, and the client's exit code after it.
+        let outcome = Cell::new(None);
+        let start = |end_taken: bool| {
+            let (channel, _) = lay(0, &[], false);
+            if end_taken {
+                fresh(|| {
+                    consumer(&channel).note_end();
+                    Vec::new()
+                });
+            }
+            let (tracee, program) = Tracee::start(channel.client(&PATIENT), b"one\nend\n", &FIRST);
+            outcome.set(None);
+            (channel, program, tracee)
+        };
+        let act = |channel: &Channel, tracee: &mut Tracee| {
+            // Who removes waits for the creation lock, and its holder stands still.
+            let free = objects(channel.key) == (1, 1) && !creation_locked(channel);
+            let taken = if free { end_and_remove(channel) } else { Vec::new() };
+            outcome.set(Some((taken, tracee.run_to_end())));
+        };
+        let check = |channel: Channel, program: Program| {
+            let mut left = Vec::new();
+            if objects(channel.key) == (1, 1) {
+                left = fresh(|| lines(&drain(&mut consumer(&channel))));
+                clear(&channel);
+            }
+            let Some((taken, code)) = outcome.take() else { return 0 };
+            let told = program.stderr();
+            // All of it is here or there, and the exit code says whether.
+            match [taken.as_slice(), &left].concat().as_slice() {
+                b"one\nend (end)\n" => assert_eq!((code, told.as_str()), (0, "")),
+                got @ (b"one\n" | b"") => {
+                    assert!(code == 69 && told.contains("removed"), "{got:?}: {code}: {told}");
+                }
+                got => panic!("{:?}: {code}: {told}", String::from_utf8_lossy(got)),
+            }
+            0
+        };
+        for (name, end_taken) in [
+            ("client: the server ends while it sends a line and the end word", false),
+            ("client: so does one that has taken another's end word before", true),
+        ] {
+            let start = || start(end_taken);
+            at_every_place(name, SPREAD, 0, &mut random, start, act, check);
+        }
     });
 }

@@ -17,9 +17,6 @@ const SPREAD: usize = 100;
 /// What the messages of a channel are while somebody claims, joins or removes it.
 const QUEUED: [usize; 2] = [30, 7];
 
-/// The creation lock.
-const CREATE: u16 = 0;
-
 #[test]
 fn a_channel_removed_at_any_instruction_of_a_joiner_leaves_nothing() {
     on_stage(|| {
@@ -46,10 +43,8 @@ fn a_channel_removed_at_any_instruction_of_a_joiner_leaves_nothing() {
                 (channel, (), tracee)
             };
             let remove = |channel: &Channel, tracee: &mut Tracee| {
-                let key = Key::new(channel.key).expect("not 0");
-                let locked = sem::find(key).and_then(|set| sem::value(set, CREATE));
                 // Who removes waits for the lock, and its holder stands still.
-                if locked != Ok(1) {
+                if !creation_locked(channel) {
                     fresh(|| {
                         shmdemo::remove(&options(channel), true, false).expect("remove");
                         Vec::new()

@@ -2,6 +2,7 @@
 
 use super::{fresh, objects};
 use crate::common::Channel;
+use shmdemo::sysv::{sem, Key};
 use shmdemo::{Consumer, Deadline, Geometry, Kind, Options, Producer};
 
 pub const LANES: u32 = 2;
@@ -13,7 +14,7 @@ pub const END: &[u8] = b"end";
 
 /// The channel's options for the library.
 pub fn options(channel: &Channel) -> Options {
-    let key = shmdemo::sysv::Key::new(channel.key).expect("not 0");
+    let key = Key::new(channel.key).expect("not 0");
     Options { geometry: GEOMETRY, ..Options::new(key) }
 }
 
@@ -90,6 +91,12 @@ pub fn lay(begin: u32, queued: &[usize], end: bool) -> (Channel, u32) {
         vec![moved]
     });
     (channel, moved[0].into())
+}
+
+/// Does somebody hold the creation lock, the first semaphore of the set?
+pub fn creation_locked(channel: &Channel) -> bool {
+    let key = Key::new(channel.key).expect("not 0");
+    sem::find(key).and_then(|set| sem::value(set, 0)) == Ok(1)
 }
 
 /// Removes the channel, by fair means; nothing is left of it.

@@ -31,7 +31,8 @@ pub struct Tracee {
     pub images: Vec<(String, u64)>,
     /// Every run of it has the same addresses, down to the stack's, and so takes the same path.
     pub exact: bool,
-    over: bool,
+    /// Its exit code, once it has ended by itself.
+    ended: Option<i32>,
 }
 
 /// Where the process is that was to be brought to a place.
@@ -51,7 +52,7 @@ impl Tracee {
             ptrace::traceme().expect("PTRACE_TRACEME");
             act();
         });
-        let mut tracee = Tracee { child, images: Vec::new(), exact: true, over: false };
+        let mut tracee = Tracee { child, images: Vec::new(), exact: true, ended: None };
         let stop = tracee.wait();
         assert_eq!(stop, Some(Stop::Trap), "the process before its first mark");
         tracee.set_options();
@@ -72,7 +73,7 @@ impl Tracee {
         let mut program = Program::start(command, input);
         let pid = program.child.pid;
         let child = std::mem::replace(&mut program.child, Child { pid, reaped: true });
-        let mut tracee = Tracee { child, images: Vec::new(), exact: true, over: false };
+        let mut tracee = Tracee { child, images: Vec::new(), exact: true, ended: None };
         assert_eq!(tracee.wait(), Some(Stop::Trap), "exec");
         tracee.set_options();
         tracee.run_to_entry(|number, _| calls.contains(&number));
@@ -99,7 +100,7 @@ impl Tracee {
             WaitStatus::PtraceSyscall(_) => Some(Stop::Call),
             WaitStatus::Exited(_, code) => {
                 assert!(code != 101, "the traced process panicked");
-                self.over = true;
+                self.ended = Some(code);
                 None
             }
             other => panic!("the traced process: {other:?}"),
@@ -194,9 +195,18 @@ impl Tracee {
         assert_eq!(self.go_on(), Some(Stop::Trap), "its next mark");
     }
 
+    /// Lets it run to its end and returns its exit code.
+    pub fn run_to_end(&mut self) -> i32 {
+        while self.ended.is_none() {
+            let stop = self.go_on();
+            assert_eq!(stop, None, "the traced process stops before its end");
+        }
+        self.ended.unwrap_or_default()
+    }
+
     /// Kills it where it is; it is a zombie when this returns.
     pub fn kill(&mut self) {
-        if !self.over {
+        if self.ended.is_none() {
             self.child.kill();
         }
     }
@@ -205,7 +215,7 @@ impl Tracee {
 impl Drop for Tracee {
     fn drop(&mut self) {
         // One that ended by itself was reaped by the wait that saw it.
-        self.child.reaped |= self.over;
+        self.child.reaped |= self.ended.is_some();
     }
 }
 
