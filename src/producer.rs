@@ -43,7 +43,7 @@ impl Channel {
             }
         };
         let patience = Patience::for_this_machine();
-        let producer = Producer { tx, lane, patience, channel: self };
+        let mut producer = Producer { tx, lane, patience, channel: self };
         // What a predecessor committed and was killed before ringing for.
         producer.ring();
         Ok(producer)
@@ -135,18 +135,19 @@ impl Producer {
         }
     }
 
-    /// Rings for the server if it sleeps: once after a batch of
-    /// [`commit_quietly`](Slot::commit_quietly).
+    /// Commits what was [staged](Slot::stage) and rings for the server if it sleeps: once after a
+    /// batch of these, or of [`commit_quietly`](Slot::commit_quietly).
     #[inline]
-    pub fn ring(&self) {
+    pub fn ring(&mut self) {
+        self.tx.publish();
         let doorbell = &self.channel.segment().header().server_bell;
         doorbell.ring(&self.channel.roles().server_bell());
     }
 
-    /// Rings for the server, and makes sure that it does not sleep past what was sent even where
+    /// As [`ring`](Self::ring), and makes sure that it does not sleep past what was sent even where
     /// another program wrote into the words that this depends on: to be called before a long wait
     /// for something else, such as input. One or two system calls.
-    pub fn ring_surely(&self) {
+    pub fn ring_surely(&mut self) {
         self.tx.republish();
         self.ring();
         self.channel.roles().server_bell().remind();
@@ -260,6 +261,7 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        self.tx.publish();
         self.channel.roles().release_lane(self.lane);
     }
 }
@@ -291,6 +293,11 @@ impl Slot<'_> {
         self.ring_bytes().pointer(self.reserved.offset, self.reserved.len)
     }
 
+    fn checked(&self, len: usize) -> u32 {
+        assert!(len <= self.len(), "beyond the reserved {}", self.len());
+        len as u32
+    }
+
     fn ring_bytes(&self) -> &Bytes {
         self.producer.tx.bytes()
     }
@@ -310,6 +317,18 @@ impl Slot<'_> {
         self.finish(len, Kind::Data);
     }
 
+    /// As [`commit_quietly`](Self::commit_quietly), but the server may not see the message before
+    /// [`Producer::ring`], another commit, or an eighth of the ring staged; then it gets it with
+    /// all those before it. Until then it is not sent: it is gone should this process be killed.
+    ///
+    /// For a sender that has many at hand, on a machine with more than one processor: each commit
+    /// takes a cache line from a server that waits for it.
+    #[inline]
+    pub fn stage(self, len: usize) {
+        let len = self.checked(len);
+        self.producer.tx.stage(self.reserved, len);
+    }
+
     /// Sends the first `len` bytes as the End record, which asks the server to end, and rings.
     pub fn commit_end(self, len: usize) {
         let producer = self.finish(len, Kind::End);
@@ -320,8 +339,8 @@ impl Slot<'_> {
 impl<'a> Slot<'a> {
     #[inline]
     fn finish(self, len: usize, kind: Kind) -> &'a mut Producer {
-        assert!(len <= self.len(), "beyond the reserved {}", self.len());
-        self.producer.tx.commit(self.reserved, len as u32, kind);
+        let len = self.checked(len);
+        self.producer.tx.commit(self.reserved, len, kind);
         self.producer
     }
 }

@@ -73,7 +73,7 @@ pub unsafe extern "C" fn shmdemo_producer_close(producer: *mut shmdemo_producer)
         return;
     }
     // SAFETY: from `shmdemo_producer_open`, and the caller gives it up.
-    let handle = unsafe { Box::from_raw(producer) };
+    let mut handle = unsafe { Box::from_raw(producer) };
     if handle.waker.is_of_another_process() {
         // After fork(2): lane and attach are the parent's.
         core::mem::forget(handle);

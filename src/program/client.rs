@@ -29,8 +29,8 @@ trait Sink {
     fn send_end(&mut self, word: &[u8]) -> crate::Result<bool>;
     /// A batch begins: is the other side still there?
     fn begin(&mut self) -> crate::Result<()>;
-    /// A batch is done: the other side may be asleep.
-    fn ring(&self);
+    /// A batch is done: the other side is to see it, and may be asleep.
+    fn ring(&mut self);
     /// All is sent: fails if the channel went away before the server had it all. `Ok(false)`: a
     /// signal came before that was known.
     fn finish(&mut self) -> crate::Result<bool>;
@@ -181,7 +181,7 @@ fn stopped(number: u64) -> u8 {
     exit::SIGNAL + signal as u8
 }
 
-fn too_long(sink: &dyn Sink, number: u64, length: usize, more: bool) -> anyhow::Error {
+fn too_long(sink: &mut dyn Sink, number: u64, length: usize, more: bool) -> anyhow::Error {
     sink.count_too_long();
     sink.ring();
     let (more, longest) = (if more { "more than " } else { "" }, sink.longest());
@@ -227,7 +227,7 @@ impl RingSink<'_> {
                 if end {
                     slot.commit_end(line.len());
                 } else {
-                    slot.commit_quietly(line.len());
+                    slot.stage(line.len());
                 }
                 return Ok(true);
             }
@@ -263,7 +263,7 @@ impl Sink for RingSink<'_> {
         self.producer.channel().check()
     }
 
-    fn ring(&self) {
+    fn ring(&mut self) {
         self.producer.ring_surely();
     }
 
@@ -315,7 +315,7 @@ impl Sink for SharedUseSink<'_> {
         self.segment.check()
     }
 
-    fn ring(&self) {}
+    fn ring(&mut self) {}
 
     fn finish(&mut self) -> crate::Result<bool> {
         Ok(true)

@@ -17,14 +17,21 @@ fn lane(ring: u32, position: u32) -> (Lane, Tx, Rx) {
 }
 
 fn push(tx: &mut Tx, message: &[u8]) -> bool {
-    match tx.reserve(message.len() as u32).unwrap() {
-        Some(reserved) => {
-            tx.bytes().copy_in(reserved.offset, message);
-            tx.commit(reserved, message.len() as u32, Kind::Data);
-            true
-        }
-        None => false,
-    }
+    let Some(reserved) = write(tx, message) else { return false };
+    tx.commit(reserved, message.len() as u32, Kind::Data);
+    true
+}
+
+fn stage(tx: &mut Tx, message: &[u8]) -> bool {
+    let Some(reserved) = write(tx, message) else { return false };
+    tx.stage(reserved, message.len() as u32);
+    true
+}
+
+fn write(tx: &mut Tx, message: &[u8]) -> Option<Reserved> {
+    let reserved = tx.reserve(message.len() as u32).unwrap()?;
+    tx.bytes().copy_in(reserved.offset, message);
+    Some(reserved)
 }
 
 fn pop(rx: &mut Rx) -> Option<Vec<u8>> {
@@ -41,12 +48,27 @@ fn message(n: u32) -> Vec<u8> {
 
 #[test]
 fn every_length_passes_every_position_and_the_wrap_of_the_counters() {
+    passes(|_| false);
+}
+
+#[test]
+fn so_it_does_where_some_or_all_are_staged() {
+    passes(|_| true);
+    passes(|n| n % 3 != 0);
+}
+
+/// 20 000 messages of all lengths; those that are to be are staged.
+fn passes(staged: fn(u32) -> bool) {
     let ring = min_ring_for(MAX);
     // 64 KiB before the wrap of positions at 2^32.
     let (lane, mut tx, mut rx) = lane(ring, 0u32.wrapping_sub(1 << 16));
     let (mut sent, mut received) = (0, 0);
     while received < 20_000 {
-        while push(&mut tx, &message(sent)) {
+        loop {
+            let put = if staged(sent) { stage } else { push };
+            if !put(&mut tx, &message(sent)) {
+                break;
+            }
             sent += 1;
         }
         // Not always all of them, so that every fill level occurs.
@@ -93,6 +115,58 @@ fn what_is_not_committed_is_not_seen_and_what_is_not_released_comes_again() {
     assert_eq!(pop(&mut rx), None);
     let seen = counters(&lane.words(), 256).unwrap();
     assert_eq!((seen.sent, seen.received, seen.queued_bytes), (2, 2, 0));
+}
+
+#[test]
+fn what_is_staged_is_seen_with_the_next_publication_and_not_before() {
+    let (lane, mut tx, mut rx) = lane(256, 240); // an eighth: 32 bytes
+    let seen = |sent| assert_eq!(counters(&lane.words(), 256).unwrap().sent, sent);
+    // Each takes 16 bytes; the second one fills the eighth.
+    assert!(stage(&mut tx, b"one"));
+    assert_eq!(pop(&mut rx), None);
+    seen(0);
+    assert!(stage(&mut tx, b"two"));
+    seen(2);
+    assert!(stage(&mut tx, b"three"));
+    assert!(push(&mut tx, b"four"));
+    seen(4);
+    for wanted in [&b"one"[..], b"two", b"three", b"four"] {
+        assert_eq!(pop(&mut rx).unwrap(), wanted);
+    }
+    assert!(stage(&mut tx, b"five"));
+    assert!(!tx.drained().unwrap());
+    tx.publish();
+    seen(5);
+    assert_eq!(pop(&mut rx).unwrap(), b"five");
+    assert!(tx.drained().unwrap());
+    // A full ring: the consumer has to see what there is, or there would never be room.
+    while stage(&mut tx, &[6; 16]) {}
+    let all = counters(&lane.words(), 256).unwrap();
+    assert_eq!((all.sent, all.queued_bytes), (15, 240));
+    while pop(&mut rx).is_some() {}
+    // A producer that was killed with one staged: it was not sent.
+    assert!(stage(&mut tx, b"never"));
+    let mut tx = Tx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    assert_eq!(tx.sent(), 15);
+    assert!(push(&mut tx, b"next"));
+    assert_eq!(pop(&mut rx).unwrap(), b"next");
+    assert_eq!(pop(&mut rx), None);
+}
+
+#[test]
+fn a_head_beyond_what_is_published_is_named() {
+    // 16 bytes staged behind 32 published ones, of 256; the first two heads are good.
+    for (head, good) in
+        [(0, true), (32, true), (40, false), (48, false), (48u32.wrapping_sub(264), false)]
+    {
+        let (lane, mut tx, _rx) = lane(256, 0);
+        assert!(stage(&mut tx, b"one") && stage(&mut tx, b"two") && stage(&mut tx, b"three"));
+        lane.words().consumer.head.store(head, Relaxed);
+        match tx.drained() {
+            Ok(drained) => assert!(good && !drained, "head {head}"),
+            Err(damage) => assert_eq!((good, damage.field), (false, "head")),
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The producer's end of a ring: reserve, write, commit.
+//! The producer's end of a ring: reserve, write, commit (or stage, and publish some at once).
 
 use super::{count_at, queued, set_mark, Damage, Kind, Reserved};
 use crate::layout::{record_bytes, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER};
@@ -10,10 +10,12 @@ pub(crate) struct Tx {
     words: Words,
     bytes: Bytes,
     max_message: u32,
-    /// Own position, as published.
+    /// Own position.
     tail: u32,
     /// Messages sent up to `tail`.
     sent: u32,
+    /// The position that the consumer sees. From there to `tail`: staged.
+    published: u32,
     /// The consumer's position when last read.
     head: u32,
     high_water: u32,
@@ -43,7 +45,8 @@ impl Tx {
         // The predecessor may have been killed between a commit and noting this.
         let high_water = words.producer.high_water.load(Relaxed).max(used);
         words.producer.high_water.store(high_water, Relaxed);
-        Ok(Self { words, bytes, max_message, tail, sent, head, high_water })
+        let published = tail;
+        Ok(Self { words, bytes, max_message, tail, sent, published, head, high_water })
     }
 
     /// Reserves room for a payload of `len` bytes; `None`: there is none now.
@@ -58,11 +61,8 @@ impl Tx {
         let to_end = ring - at;
         // In one piece: where it does not fit before the ring's end, that end is padded.
         let pad = if need <= to_end { 0 } else { to_end };
-        if pad + need > ring - self.tail.wrapping_sub(self.head) {
-            self.reload_head()?;
-            if pad + need > ring - self.tail.wrapping_sub(self.head) {
-                return Ok(None);
-            }
+        if pad + need > ring - self.tail.wrapping_sub(self.head) && !self.has_room(pad + need)? {
+            return Ok(None);
         }
         let mut start = self.tail;
         if pad != 0 {
@@ -73,23 +73,64 @@ impl Tx {
         Ok(Some(Reserved { offset, len, start }))
     }
 
-    /// Publishes the first `len` bytes of what was reserved as one message.
+    /// Is there room for so many bytes, by the consumer's position of now? Where there is none,
+    /// all is published: room comes only from what the consumer sees.
+    #[cold]
+    fn has_room(&mut self, bytes: u32) -> Result<bool, Damage> {
+        self.reload_head()?;
+        let room = bytes <= self.bytes.len() - self.tail.wrapping_sub(self.head);
+        if !room {
+            self.publish();
+        }
+        Ok(room)
+    }
+
+    /// Publishes the first `len` bytes of what was reserved as one message, and with it those
+    /// staged before.
     #[inline]
     pub fn commit(&mut self, reserved: Reserved, len: u32, kind: Kind) {
+        self.put(reserved, len, kind);
+        self.publish();
+    }
+
+    /// Makes the first `len` bytes of what was reserved the next message, to be published with
+    /// others: by the next [`publish`](Self::publish), or here once they are an eighth of the ring.
+    ///
+    /// Each publication takes the line of `tail` from a consumer on another processor that waits
+    /// for it; so it pays to make few.
+    #[inline]
+    pub fn stage(&mut self, reserved: Reserved, len: u32) {
+        self.put(reserved, len, Kind::Data);
+        if self.tail.wrapping_sub(self.published) >= self.bytes.len() / 8 {
+            self.publish();
+        }
+    }
+
+    /// Writes a record behind the last one.
+    #[inline]
+    fn put(&mut self, reserved: Reserved, len: u32, kind: Kind) {
         let len = len.min(reserved.len);
         let word = match kind {
             Kind::Data => KIND_DATA,
             Kind::End => KIND_END,
         };
         self.bytes.store_pair(reserved.offset - RECORD_HEADER, len, word);
-        let tail = reserved.start.wrapping_add(record_bytes(len));
+        self.tail = reserved.start.wrapping_add(record_bytes(len));
         self.sent = self.sent.wrapping_add(1);
-        set_mark(&self.words.producer.marks, self.tail, tail, self.sent);
-        self.tail = tail;
-        // The one instant at which the message becomes the consumer's. Release: record and mark
+    }
+
+    /// Publishes what is staged.
+    #[inline]
+    pub fn publish(&mut self) {
+        if self.published == self.tail {
+            return;
+        }
+        set_mark(&self.words.producer.marks, self.published, self.tail, self.sent);
+        self.published = self.tail;
+        // The one instant at which the messages become the consumer's. Release: records and mark
         // before it; pairs with the Acquire in `Rx::reload_tail`.
-        self.words.producer.tail.store(tail, Release);
-        let used = tail.wrapping_sub(self.head);
+        self.words.producer.tail.store(self.tail, Release);
+        let used = self.tail.wrapping_sub(self.head);
         if used > self.high_water {
             self.note_high_water();
         }
@@ -111,8 +152,10 @@ impl Tx {
         // Acquire: the consumer is done with the bytes before it; pairs with `Rx::release`.
         let head = self.words.consumer.head.load(Acquire);
         let ring = self.bytes.len();
-        if head % RECORD_ALIGN != 0 || queued(self.tail, head, ring).is_none() {
-            return Err(Damage { field: "head", found: head, bound: self.tail });
+        let staged = self.tail.wrapping_sub(self.published);
+        let used = queued(self.tail, head, ring).filter(|used| *used >= staged);
+        if head % RECORD_ALIGN != 0 || used.is_none() {
+            return Err(Damage { field: "head", found: head, bound: self.published });
         }
         self.head = head;
         Ok(())
@@ -139,12 +182,14 @@ impl Tx {
         self.sent
     }
 
-    /// Publishes the own position again, should somebody else have written there.
-    pub fn republish(&self) {
+    /// Publishes what is staged, and the own position again, should somebody else have written
+    /// there.
+    pub fn republish(&mut self) {
+        self.publish();
         self.words.producer.tail.store(self.tail, Release);
     }
 
-    /// Is everything released that was committed?
+    /// Is everything released that was committed or staged?
     pub fn drained(&mut self) -> Result<bool, Damage> {
         self.reload_head()?;
         Ok(self.tail == self.head)

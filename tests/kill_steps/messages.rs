@@ -70,6 +70,46 @@ fn a_sender_killed_at_any_instruction_loses_nothing() {
 }
 
 #[test]
+fn a_sender_of_a_batch_killed_at_any_instruction_sends_its_parts_whole() {
+    on_stage(|| {
+        let mut random = chance();
+        // 16, 24, 40, 16 and 16 bytes behind one of 16: the first three are an eighth of the ring
+        // and become visible together, over its end; the others at the end.
+        let (begin, queued, staged) = (RING - 32, 1, [5, 9, 30, 1, 2]);
+        let lengths = [&[3][..], &staged].concat();
+        let ends = ends(begin, &lengths);
+        let start = || {
+            let (channel, moved) = lay(begin, &lengths[..queued], false);
+            let messages = &texts(&lengths)[queued..];
+            let tracee = Tracee::fork(|| {
+                let mut to = producer(&channel);
+                mark();
+                for message in messages {
+                    let slot = to.reserve(message.len(), Deadline::Now).expect("reserve");
+                    let mut slot = slot.expect("room");
+                    slot.write(0, message);
+                    slot.stage(message.len());
+                }
+                to.ring();
+                mark();
+            });
+            (channel, moved, tracee)
+        };
+        let name = "send five messages staged, with a wrap";
+        kill_everywhere(name, usize::MAX, 5, &mut random, start, |channel, moved| {
+            let lane = look(&channel).lanes[0];
+            let committed = lane.sent.wrapping_sub(moved + queued as u32);
+            assert!(matches!(committed, 0 | 3 | 5), "sent: {}", lane.sent);
+            let count = queued + committed as usize;
+            assert_counted(&lane, moved + count as u32, moved, ends[count - 1] - begin);
+            assert_eq!(successor(&channel), texts(&lengths[..count]));
+            clear(&channel);
+            committed
+        });
+    });
+}
+
+#[test]
 fn a_receiver_killed_at_any_instruction_loses_nothing() {
     on_stage(|| {
         let mut random = chance();

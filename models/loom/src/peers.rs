@@ -4,7 +4,7 @@
 use crate::kernel::{Bell, Naps};
 use crate::layout::{record_bytes, Header};
 use crate::memory::{header, Lane};
-use crate::ring::{Kind, Rx, Tx};
+use crate::ring::{Kind, Reserved, Rx, Tx};
 use loom::model::Builder;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Channel {
 
     pub fn sender(self: &Arc<Self>, lane: usize) -> Sender {
         let tx = Tx::new(self.lanes[lane].0.words(), self.lanes[lane].0.bytes(), MAX).unwrap();
-        let sender = Sender { channel: self.clone(), lane, tx };
+        let mut sender = Sender { channel: self.clone(), lane, tx };
         // As `Channel::into_producer`: what a predecessor committed and did not ring for.
         sender.ring();
         sender
@@ -106,16 +106,30 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub fn ring(&self) {
+    /// `Producer::ring`.
+    pub fn ring(&mut self) {
+        self.tx.publish();
         self.channel.header.server_bell.ring(&self.channel.server);
     }
 
     /// Sends without waiting and without ringing; false: no room.
     pub fn try_send(&mut self, message: &[u8]) -> bool {
-        let Some(reserved) = self.tx.reserve(message.len() as u32).unwrap() else { return false };
-        self.tx.bytes().copy_in(reserved.offset, message);
+        let Some(reserved) = self.write(message) else { return false };
         self.tx.commit(reserved, message.len() as u32, Kind::Data);
         true
+    }
+
+    /// Stages a message without waiting and without ringing; false: no room.
+    pub fn try_stage(&mut self, message: &[u8]) -> bool {
+        let Some(reserved) = self.write(message) else { return false };
+        self.tx.stage(reserved, message.len() as u32);
+        true
+    }
+
+    fn write(&mut self, message: &[u8]) -> Option<Reserved> {
+        let reserved = self.tx.reserve(message.len() as u32).unwrap()?;
+        self.tx.bytes().copy_in(reserved.offset, message);
+        Some(reserved)
     }
 
     /// `Producer::send`.

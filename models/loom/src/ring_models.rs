@@ -8,13 +8,29 @@ use loom::thread;
 /// A producer sends `count` messages, as far as there is room; a consumer takes what it sees in
 /// two looks, then, after the producer's end, the rest.
 fn pass(name: &str, preemptions: usize, ring: u32, position: u32, first: u32, count: u32) {
+    pass_by(Sender::try_send, name, preemptions, ring, position, first, count);
+}
+
+/// As [`pass`], each message sent by `send`.
+fn pass_by(
+    send: fn(&mut Sender, &[u8]) -> bool,
+    name: &str,
+    preemptions: usize,
+    ring: u32,
+    position: u32,
+    first: u32,
+    count: u32,
+) {
     explore(name, preemptions, move || {
         let channel = Channel::new(1, ring, position, Naps::None, Naps::None);
         let mut receiver = channel.receiver();
         let producer = {
             let mut sender = channel.sender(0);
             thread::spawn(move || {
-                (first..first + count).take_while(|n| sender.try_send(&message(*n))).count()
+                let sent = |n: &u32| send(&mut sender, &message(*n));
+                let count = (first..first + count).take_while(sent).count();
+                sender.ring();
+                count
             })
         };
         let mut taken = receiver.take();
@@ -33,6 +49,15 @@ fn pass(name: &str, preemptions: usize, ring: u32, position: u32, first: u32, co
 #[test]
 fn messages_arrive_whole_and_in_order() {
     pass("ring of 64 bytes, 3 messages", 4, 64, 0, 0, 3);
+}
+
+#[test]
+fn staged_messages_arrive_whole_and_in_order() {
+    // Two of the first three take an eighth of the ring and are published by themselves.
+    let stage = Sender::try_stage;
+    pass_by(stage, "ring of 256 bytes, 4 messages staged", 3, 256, 0, 0, 4);
+    // The last one goes over the ring's end, with a pad.
+    pass_by(stage, "ring of 256 bytes, 3 messages staged, pad of 8", 3, 256, 208, 0, 3);
 }
 
 #[test]

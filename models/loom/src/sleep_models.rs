@@ -29,6 +29,23 @@ fn the_server_sleeps_deeply() {
 }
 
 #[test]
+fn the_server_sleeps_until_a_batch_is_there() {
+    for (name, naps) in [("shallow", Endless), ("deep", None)] {
+        explore(&format!("server in {name} sleep, 2 messages staged"), 3, move || {
+            let channel = Channel::new(1, 512, 0, naps, naps);
+            let mut sender = channel.sender(0);
+            let producer = thread::spawn(move || {
+                assert!(sender.try_stage(&message(0)) && sender.try_stage(&message(1)));
+                sender.ring();
+            });
+            let taken = channel.receiver().take_all(2);
+            producer.join().unwrap();
+            assert_eq!(of_lane(&taken, 0), [message(0), message(1)]);
+        });
+    }
+}
+
+#[test]
 fn the_producer_sleeps_shallowly() {
     pass("full ring, shallow sleep", 2, 32, 3, Endless, Endless);
 }
