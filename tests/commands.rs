@@ -176,7 +176,7 @@ fn status_watch_shows_rates_in_80_columns() {
     let mut client = Proc::spawn(channel.client(&[]));
     // Until a picture shows messages that came since the one before.
     until("a rate", || {
-        client.write(b"line\n");
+        client.write(b"some\nlines\nfor\neach\npicture\n");
         let length = std::io::Read::read(&mut reader, &mut part).expect("the terminal");
         seen += &String::from_utf8_lossy(&part[..length]);
         seen.lines().any(|line| {

@@ -37,11 +37,12 @@ impl Watch {
         for (number, lane) in status.lanes.iter().enumerate() {
             let (sent, received) = match &last {
                 Some(last) => {
-                    let time = now.when.duration_since(last.when).as_millis() as u64;
+                    let time = (now.when.duration_since(last.when).as_millis() as u64).max(1);
                     let (sent, received) = last.counts[number];
-                    // In whole numbers: to format others takes 20 kB of code.
+                    // Rounded to whole numbers: to format others takes 20 kB of code.
                     let rate = |now: u32, before: u32| {
-                        (u64::from(now.wrapping_sub(before)) * 1000 / time.max(1)).to_string()
+                        let count = u64::from(now.wrapping_sub(before));
+                        ((count * 1000 + time / 2) / time).to_string()
                     };
                     (rate(lane.sent, sent), rate(lane.received, received))
                 }
