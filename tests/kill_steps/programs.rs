@@ -4,7 +4,7 @@ use crate::common::{shm_row, Channel};
 use crate::torture::ground::*;
 use crate::torture::places::{at_every_place, kill_everywhere};
 use crate::torture::trace::Tracee;
-use crate::torture::{chance, fresh, lanes, objects, on_stage, run, Lane, Program};
+use crate::torture::{chance, fresh, full, lanes, objects, on_stage, run, Lane, Program};
 use nix::libc;
 use std::cell::Cell;
 
@@ -208,12 +208,14 @@ fn a_client_whose_server_ends_at_any_instruction_tells_the_truth() {
             }
             0
         };
-        for (name, end_taken) in [
+        let windows = [
+            ("client: the server ends, having taken another's end word before", true),
             ("client: the server ends while it sends a line and the end word", false),
-            ("client: so does one that has taken another's end word before", true),
-        ] {
+        ];
+        // To record a program's path takes long: the first one has all that the second one has.
+        for (name, end_taken) in windows.into_iter().take(if full() { 2 } else { 1 }) {
             let start = || start(end_taken);
-            at_every_place(name, SPREAD, 0, &mut random, start, act, check);
+            at_every_place(name, SPREAD / 2, 0, &mut random, start, act, check);
         }
     });
 }
