@@ -6,7 +6,7 @@ mod common;
 use common::{in_thread, numbered, raw, run, shm_row, skipped, until, Channel, Folder, Proc};
 use nix::sys::signal::Signal::{self, SIGCONT, SIGINT, SIGTERM};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -22,11 +22,17 @@ fn numbers(out: &[u8]) -> Vec<u32> {
 
 #[test]
 fn kill_9_of_the_server_loses_nothing() {
-    const LAST: u32 = 30_000;
+    const SHARE: u32 = 30_000;
+    const KILLS: u32 = 6;
     let channel = Channel::new();
     let mut server = channel.running(&[]);
     let mut client = Proc::spawn(channel.client(&[]));
-    client.feed([numbered(LAST), b"end\n".to_vec()].concat());
+    let mut lines = client.take_stdin();
+    // A share for each server, so that none gets to the end word however late its kill comes.
+    let (more, shares) = std::sync::mpsc::channel::<Vec<u8>>();
+    let feeder = std::thread::spawn(move || {
+        shares.iter().for_each(|share| lines.write_all(&share).expect("the client reads"));
+    });
     let (mut next, mut doubles) = (1, 0);
     let mut take = |out: &[u8]| {
         let got = numbers(out);
@@ -38,18 +44,26 @@ fn kill_9_of_the_server_loses_nothing() {
         }
         next
     };
-    for kill in 1..=6 {
-        // One server more each time; it is killed in the midst of its work, 4 000 lines on.
+    for kill in 0..KILLS {
+        let (first, last) = (kill * SHARE + 1, (kill + 1) * SHARE);
+        more.send((first..=last).flat_map(|n| format!("{n}\n").into_bytes()).collect())
+            .expect("the feeder lives");
+        // It is killed in the midst of its work, 4 000 lines on.
         server.wait_stdout("its share", |out| {
-            numbers(&out[out.len().saturating_sub(20)..]).last().is_some_and(|n| *n >= kill * 4_000)
+            numbers(&out[out.len().saturating_sub(20)..])
+                .last()
+                .is_some_and(|n| *n >= first + 4_000)
         });
         take(&server.kill().stdout);
         server = Proc::spawn(channel.server(&[]));
     }
+    more.send(b"end\n".to_vec()).expect("the feeder lives");
     client.finish_with_stdin().expect(0);
     let out = server.finish();
-    assert_eq!(take(&out.expect(0).stdout), LAST + 1);
-    println!("printed twice after 6 kills: {doubles}");
+    assert_eq!(take(&out.expect(0).stdout), KILLS * SHARE + 1);
+    drop(more);
+    feeder.join().expect("all was written");
+    println!("printed twice after {KILLS} kills: {doubles}");
     channel.assert_gone();
 }
 
