@@ -95,6 +95,21 @@ fn signs_of_life_come_in_time_idle_and_at_work() {
 }
 
 #[test]
+fn signs_of_life_come_before_the_manager_loses_patience() {
+    let channel = Channel::new();
+    let manager = Manager::new(&channel);
+    let mut command = channel.server(&[]);
+    manager.of(&mut command).env("WATCHDOG_USEC", "4000000");
+    let _server = Proc::spawn(command);
+    assert!(manager.next().starts_with("READY=1"));
+    assert_eq!(manager.next(), "WATCHDOG=1");
+    let begin = Instant::now();
+    assert_eq!(manager.next(), "WATCHDOG=1");
+    // Every half of it: sd_watchdog_enabled(3).
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+}
+
+#[test]
 fn a_watchdog_of_another_process_is_not_ours() {
     let channel = Channel::new();
     let manager = Manager::new(&channel);

@@ -181,6 +181,37 @@ fn a_world_writable_segment_is_77_unless_asked_for() {
 }
 
 #[test]
+fn a_private_mode_asked_for_accepts_no_world_writable_segment() {
+    let channel = Channel::new();
+    channel.filled(b"x\n");
+    run(channel.sub("set", &["--mode", "0666"]), b"").expect(0);
+    for mode in ["0600", "0660", "0644"] {
+        run(channel.server(&["--mode", mode]), b"").fails(77, &["0666"]);
+        assert_eq!(channel.segment().perms & 0o777, 0o666);
+    }
+}
+
+/// A segment of ours whose semaphores are somebody else's, or open to everybody: who can write
+/// those takes and frees every role.
+#[test]
+fn semaphores_of_the_wrong_owner_or_mode_are_77() {
+    if !geteuid().is_root() {
+        return skipped("only root can give a set away");
+    }
+    for (uid, mode, words) in [(0, 0o666, "0666"), (ANNE, 0o600, "uid 54321")] {
+        let channel = Channel::new();
+        channel.filled(b"x\n");
+        let set = sem_row(channel.key).expect("the semaphores").id;
+        raw::sem_give(set, uid, mode);
+        for program in [channel.client(&["--timeout", "5"]), channel.server(&["--persist"])] {
+            run(program, b"never sent\n").fails(77, &["semaphore", words]);
+        }
+        assert_eq!(sem_row(channel.key).map(|row| (row.uid, row.perms & 0o777)), Some((uid, mode)));
+        assert_eq!(channel.status().numbers("sent")[0], 1.0);
+    }
+}
+
+#[test]
 fn mode_and_group_are_applied_when_making_and_when_joining() {
     let channel = Channel::new();
     let gid = nix::unistd::getegid().to_string();
