@@ -1,0 +1,140 @@
+//! The library as a program uses it, two ends in one process.
+#![deny(unsafe_code)]
+
+mod common;
+
+use shmdemo::sysv::Key;
+use shmdemo::{Channel, Consumer, Deadline, Kind, Options, Producer};
+
+fn open(channel: &common::Channel) -> Channel {
+    let key = Key::new(channel.key).expect("a key");
+    Channel::open(&Options::new(key), Deadline::Never).expect("a channel")
+}
+
+fn consumer(channel: &common::Channel) -> Consumer {
+    open(channel).into_consumer().expect("the server role")
+}
+
+fn producer(channel: &common::Channel) -> Producer {
+    open(channel).into_producer(Deadline::Now).expect("a lane")
+}
+
+/// Lane and text of all that there is to look at, in the order it comes in.
+fn seen(consumer: &mut Consumer) -> Vec<(u32, String)> {
+    let mut seen = Vec::new();
+    while let Some(record) = consumer.peek().expect("a sound ring") {
+        assert_eq!(record.kind(), Kind::Data);
+        let mut text = vec![0; record.len()];
+        record.copy_to(&mut text);
+        seen.push((record.lane(), String::from_utf8(text).expect("text")));
+    }
+    seen
+}
+
+#[test]
+fn a_record_tells_its_lane() {
+    let channel = common::Channel::new();
+    let mut producers = [producer(&channel), producer(&channel), producer(&channel)];
+    for (number, producer) in producers.iter_mut().enumerate() {
+        assert_eq!(producer.lane(), number as u32);
+        producer.send(format!("from {number}").as_bytes(), Deadline::Now).expect("room");
+    }
+    let all = seen(&mut consumer(&channel));
+    assert_eq!(all, [0, 1, 2].map(|lane| (lane, format!("from {lane}"))));
+}
+
+#[test]
+fn a_role_dropped_is_free_for_the_next() {
+    let channel = common::Channel::new();
+    for round in 0..3 {
+        let mut producer = producer(&channel);
+        assert_eq!(producer.lane(), 0, "the lane of round {round} is still held");
+        producer.send(b"one", Deadline::Now).expect("room");
+        let mut consumer = consumer(&channel);
+        assert!(producer.server_present().expect("a channel"));
+        assert_eq!(seen(&mut consumer).len(), 1);
+        consumer.release();
+        drop(consumer);
+        assert!(!producer.server_present().expect("a channel"));
+    }
+}
+
+#[test]
+fn staged_messages_are_sent_when_the_producer_is_dropped() {
+    let channel = common::Channel::new();
+    let mut producer = producer(&channel);
+    for text in ["one", "two"] {
+        let mut slot = producer.try_reserve(3).expect("a sound ring").expect("room");
+        slot.write(0, text.as_bytes());
+        slot.stage(3);
+    }
+    let mut consumer = consumer(&channel);
+    assert_eq!(seen(&mut consumer), [], "staged is not sent");
+    drop(producer);
+    let sent: Vec<String> = seen(&mut consumer).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(sent, ["one", "two"]);
+}
+
+#[test]
+fn what_is_not_released_comes_again_to_the_next_consumer() {
+    let channel = common::Channel::new();
+    let mut producer = producer(&channel);
+    producer.send(b"released", Deadline::Now).expect("room");
+    let mut first = consumer(&channel);
+    seen(&mut first);
+    first.release();
+    producer.send(b"looked at", Deadline::Now).expect("room");
+    assert_eq!(seen(&mut first).len(), 1);
+    assert!(first.holds());
+    drop(first);
+    assert_eq!(seen(&mut consumer(&channel)), [(0, "looked at".to_string())]);
+}
+
+#[test]
+fn a_frozen_consumer_looks_at_nothing_newer() {
+    let channel = common::Channel::new();
+    let mut producer = producer(&channel);
+    let mut consumer = consumer(&channel);
+    producer.send(b"before", Deadline::Now).expect("room");
+    consumer.freeze().expect("a sound ring");
+    producer.send(b"after", Deadline::Now).expect("room");
+    assert_eq!(seen(&mut consumer), [(0, "before".to_string())]);
+}
+
+#[test]
+fn a_producer_is_told_that_its_channel_is_about_to_go() {
+    let channel = common::Channel::new();
+    let mut producer = producer(&channel);
+    let mut server = consumer(&channel);
+    assert!(!producer.closing());
+    server.close().expect("a sound ring");
+    assert!(producer.closing());
+    producer.send(b"too late for this server", Deadline::Now).expect("room");
+    assert!(!producer.drained().expect("a sound ring"));
+    let (mut asked, lane) = (0, producer.lane());
+    let known = producer.finish(|| {
+        asked += 1;
+        asked < 3
+    });
+    // It was asked whether to go on until it said no: nobody knows what becomes of the message.
+    assert_eq!((known.expect("a sound channel"), asked), (false, 3));
+    // The server goes without removing: the next one takes it back, and has the message.
+    drop(server);
+    let mut next = consumer(&channel);
+    assert!(!producer.closing());
+    assert_eq!(seen(&mut next), [(lane, "too late for this server".to_string())]);
+}
+
+#[test]
+fn an_end_that_was_taken_is_the_next_consumers_until_it_is_forgotten() {
+    let channel = common::Channel::new();
+    let first = consumer(&channel);
+    assert!(!first.end_pending());
+    first.note_end();
+    drop(first);
+    let second = consumer(&channel);
+    assert!(second.end_pending());
+    second.forget_end();
+    drop(second);
+    assert!(!consumer(&channel).end_pending());
+}
