@@ -195,6 +195,44 @@ fn status_watch_shows_rates_in_80_columns() {
 }
 
 #[test]
+fn status_watch_counts_and_draws_in_proportion() {
+    let channel = Channel::new();
+    let server = channel.running(&["--persist"]);
+    let watch = Proc::spawn(channel.sub("status", &["--watch", "1"]));
+    // Words of lane 0's line in each picture, once it is whole.
+    let pictures = |out: &[u8]| -> Vec<Vec<String>> {
+        String::from_utf8_lossy(out)
+            .lines()
+            .filter(|line| line.contains(']') && line.starts_with("   0 "))
+            .map(|line| line.split_whitespace().map(String::from).collect())
+            .collect()
+    };
+    let rates = |out: &[u8], word: usize| -> u32 {
+        pictures(out).iter().filter_map(|words| words[word].parse::<u32>().ok()).sum()
+    };
+    watch.wait_stdout("a picture without rates", |out| pictures(out).len() == 1);
+    assert_eq!(pictures(&watch.stdout())[0][1..3], ["-", "-"]);
+    run(channel.client(&[]), &b"x\n".repeat(5000)).expect(0);
+    let idle_again = |out: &[u8]| pictures(out).last().is_some_and(|last| last[1..3] == ["0", "0"]);
+    watch.wait_stdout("rates, then none", |out| {
+        rates(out, 1) > 0 && rates(out, 2) > 0 && idle_again(out)
+    });
+    let out = watch.stdout();
+    // 5 000 in a second, or in three that a busy machine took from one picture to the next.
+    for rate in [rates(&out, 1), rates(&out, 2)] {
+        assert!((1_500..=5_010).contains(&rate), "5 000 messages: {rate} a second");
+    }
+    server.signal(SIGTERM);
+    server.finish().expect(0);
+    // Each takes 16 bytes, so half of the ring.
+    channel.filled(&b"x\n".repeat(512));
+    let half = |words: &Vec<String>| words.last().is_some_and(|word| word == "50%");
+    watch.wait_stdout("half a ring", |out| pictures(out).iter().any(half));
+    let picture = pictures(&watch.stdout()).into_iter().find(half).expect("seen just now");
+    assert_eq!(picture[3], format!("[{}", "#".repeat(20)));
+}
+
+#[test]
 fn the_log_does_not_grow_with_the_messages() {
     let lines = |messages: u32| {
         let channel = Channel::new();
