@@ -196,10 +196,24 @@ pub fn remove(id: SemId) -> Result<()> {
     control(id, 0, libc::IPC_RMID, 0, "semctl(IPC_RMID)").map(drop)
 }
 
+/// The fourth argument of `semctl`, which is this union, passed by value, whatever the command.
+///
+/// A plain int in its place is read right only where the int's bytes happen to be the union's:
+/// not on 64-bit big-endian machines, where they are the upper half, nor on 32-bit PowerPC,
+/// where a union travels as a pointer to it.
+///
+/// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html), `union semun`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+union Semun {
+    val: libc::c_int,
+    buf: *mut SemidDs,
+}
+
 fn control(id: SemId, num: u16, command: i32, arg: i32, call: &'static str) -> Result<i32> {
-    // SAFETY: these commands take an int or nothing as their fourth argument and touch no
-    // memory of ours.
-    match unsafe { libc::semctl(id.0, i32::from(num), command, arg) } {
+    // SAFETY: these commands take the union's int or nothing as their fourth argument and touch
+    // no memory of ours.
+    match unsafe { libc::semctl(id.0, i32::from(num), command, Semun { val: arg }) } {
         -1 => Err(SysError::last(call)),
         n => Ok(n),
     }
@@ -217,7 +231,7 @@ fn raw_stat(id: SemId) -> Result<SemidDs> {
     let mut ds = SemidDs { words: [0; 32] };
     // SAFETY: IPC_STAT writes one semid_ds, which is at most 104 bytes on every Linux
     // architecture; `ds` has 128 or more and is ours.
-    match unsafe { libc::semctl(id.0, 0, libc::IPC_STAT, &mut ds as *mut SemidDs) } {
+    match unsafe { libc::semctl(id.0, 0, libc::IPC_STAT, Semun { buf: &mut ds }) } {
         -1 => Err(SysError::last("semctl(IPC_STAT)")),
         _ => Ok(ds),
     }
@@ -255,7 +269,7 @@ pub fn set(id: SemId, change: &PermChange) -> Result<()> {
     // SAFETY: as in `stat`.
     change.apply(unsafe { &mut ds.perm });
     // SAFETY: IPC_SET reads one semid_ds from `ds`, which holds what IPC_STAT wrote.
-    match unsafe { libc::semctl(id.0, 0, libc::IPC_SET, &mut ds as *mut SemidDs) } {
+    match unsafe { libc::semctl(id.0, 0, libc::IPC_SET, Semun { buf: &mut ds }) } {
         -1 => Err(SysError::last("semctl(IPC_SET)")),
         _ => Ok(()),
     }

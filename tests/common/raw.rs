@@ -116,29 +116,33 @@ pub fn sem_remove(id: i32) {
     unsafe { libc::semctl(id, 0, libc::IPC_RMID) };
 }
 
+/// The fourth argument of semctl, by value: an int in its place goes wrong on some machines.
+#[repr(C)]
+#[derive(Clone, Copy)]
+union Semun {
+    val: i32,
+    buf: *mut libc::semid_ds,
+}
+
 /// Gives the set another owner (the creator stays) and mode.
 pub fn sem_give(id: i32, uid: u32, mode: u32) {
-    #[repr(C)]
-    union Argument {
-        value: c_int,
-        buffer: *mut libc::semid_ds,
-    }
     let mut ds = std::mem::MaybeUninit::<libc::semid_ds>::zeroed();
     // SAFETY: IPC_STAT fills the structure it is given, which lives until the call is over.
-    checked(unsafe { libc::semctl(id, 0, libc::IPC_STAT, Argument { buffer: ds.as_mut_ptr() }) })
+    checked(unsafe { libc::semctl(id, 0, libc::IPC_STAT, Semun { buf: ds.as_mut_ptr() }) })
         .expect("IPC_STAT");
     // SAFETY: zeroed, then filled by the kernel; the structure is made of plain numbers.
     let mut ds = unsafe { ds.assume_init() };
     ds.sem_perm.uid = uid;
     ds.sem_perm.mode = mode as _;
     // SAFETY: IPC_SET reads the structure it is given, which lives until the call is over.
-    checked(unsafe { libc::semctl(id, 0, libc::IPC_SET, Argument { buffer: &mut ds }) })
+    checked(unsafe { libc::semctl(id, 0, libc::IPC_SET, Semun { buf: &mut ds }) })
         .expect("IPC_SET");
 }
 
 pub fn sem_set(id: i32, number: i32, value: i32) {
-    // SAFETY: SETVAL takes a plain number as its fourth argument.
-    checked(unsafe { libc::semctl(id, number, libc::SETVAL, value) }).expect("SETVAL");
+    // SAFETY: SETVAL takes the union's number as its fourth argument.
+    checked(unsafe { libc::semctl(id, number, libc::SETVAL, Semun { val: value }) })
+        .expect("SETVAL");
 }
 
 pub fn sem_get(id: i32, number: i32) -> i32 {
