@@ -15,8 +15,8 @@ mod tx;
 
 use crate::layout::{Mark, RECORD_ALIGN};
 use crate::memory::Words;
-use crate::sync::fence;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::{fence, load_acquire};
 pub(crate) use rx::Rx;
 pub(crate) use tx::Tx;
 
@@ -117,22 +117,24 @@ pub(crate) struct Counters {
     pub high_water: u32,
 }
 
-/// Reads a lane's counters without a role; while both sides run, a consistent pair of positions
-/// is looked for a few times, then the last one taken.
+/// Reads a lane's counters without a role, and without a store: the attach may be read-only.
+/// While both sides run, a consistent pair of positions is looked for a few times, then the last
+/// one taken.
 pub(crate) fn counters(words: &Words, ring: u32) -> Result<Counters, Damage> {
     let mut tries = 0;
     loop {
         tries += 1;
-        // Acquire: the marks of these positions are filled.
-        let head = words.consumer.head.load(Acquire);
-        let tail = words.producer.tail.load(Acquire);
+        // Acquire: the marks of these positions are filled; pairs with the Release of
+        // `Tx::commit` and `Rx::release`.
+        let head = load_acquire(&words.consumer.head);
+        let tail = load_acquire(&words.producer.tail);
         let sent = count_at(&words.producer.marks, tail);
         let received = count_at(&words.consumer.marks, head);
         let bytes = queued(tail, head, ring);
         // The marks above are read before the positions are read again.
         fence(Acquire);
         let steady =
-            words.consumer.head.load(Acquire) == head && words.producer.tail.load(Acquire) == tail;
+            words.consumer.head.load(Relaxed) == head && words.producer.tail.load(Relaxed) == tail;
         let (Some(sent), Some(received), Some(queued_bytes)) = (sent, received, bytes) else {
             if steady || tries > 1000 {
                 let bad = |field, found, bound| Err(Damage { field, found, bound });

@@ -16,7 +16,7 @@ use crate::futex;
 use crate::layout::BadField;
 use crate::roles::Roles;
 use crate::sync::AtomicU32;
-use crate::sync::Ordering::{Acquire, Release};
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::sysv::shm::{self, Attach, AttachOptions, ShmId, ShmStat};
 use crate::sysv::Key;
 use crate::wait::Deadline;
@@ -307,8 +307,9 @@ pub fn look(options: &Options) -> Result<Seen> {
     check_size(key, attach.bytes())?;
     let words: *const SharedUse = attach.base().as_ptr().cast();
     // SAFETY: the attach holds SEGMENT_BYTES, page aligned, and lives to the end of this function;
-    // the flag is an atomic, valid for any bits, and only loaded.
-    let written = unsafe { &(*words).written_by_you }.load(Acquire);
+    // the flag is an atomic, valid for any bits, and only loaded. Relaxed: nothing is read after
+    // it, and on a read-only attach an Acquire load could be one store too many.
+    let written = unsafe { &(*words).written_by_you }.load(Relaxed);
     Ok(Seen { key, id, stat, written })
 }
 

@@ -6,7 +6,8 @@ use crate::error::{Error, Object, Result};
 use crate::layout::{BadField, Geometry, Header, MAGIC, STATE_READY};
 use crate::memory::Segment;
 use crate::roles::Roles;
-use crate::sync::Ordering::{Acquire, Relaxed};
+use crate::sync::load_acquire;
+use crate::sync::Ordering::Relaxed;
 use crate::sysv::shm::{self, Attach, AttachOptions, ShmId, ShmStat};
 use crate::sysv::{sem, Key, Perm};
 use nix::errno::Errno;
@@ -57,11 +58,11 @@ pub(crate) fn foreign(header: &Header) -> bool {
     magic != MAGIC && magic != 0
 }
 
-/// Checks header and state of a segment that may be anybody's.
+/// Checks header and state of a segment that may be anybody's, and attached read-only.
 pub(crate) fn check_header(key: Key, header: &Header, bytes: usize) -> Result<Geometry> {
     let refuse = |field| Error::NotOurs { key, object: Object::Segment, lane: None, field };
     // Acquire: pairs with the creator's Release of STATE_READY.
-    let state = header.state.load(Acquire);
+    let state = load_acquire(&header.state);
     let geometry = Geometry::from_header(header, bytes).map_err(refuse)?;
     if state != STATE_READY {
         return Err(refuse(BadField { field: "state", found: state, expected: STATE_READY }));

@@ -41,6 +41,13 @@ pub(crate) fn fence(order: Ordering) {
     loom::sync::atomic::fence(order);
 }
 
+/// As in the real one.
+pub(crate) fn load_acquire(word: &AtomicU32) -> u32 {
+    let value = word.load(Ordering::Relaxed);
+    fence(Ordering::Acquire);
+    value
+}
+
 pub(crate) struct AtomicU32(loom::sync::atomic::AtomicU32);
 
 impl AtomicU32 {
