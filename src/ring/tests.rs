@@ -237,6 +237,19 @@ fn damaged_words_are_named_and_never_followed() {
     }
 }
 
+#[test]
+fn a_record_that_would_go_on_behind_the_rings_end_is_named() {
+    // As much is published behind its header as it claims, from the ring's begin on.
+    let (lane, mut tx, mut rx) = lane(256, 0);
+    for _ in 0..2 {
+        assert!(push(&mut tx, &[0; 96]));
+        pop(&mut rx).unwrap();
+    }
+    assert!(push(&mut tx, &[0; 32]) && push(&mut tx, &[0; 96]));
+    lane.bytes().store_pair(208, 48, KIND_DATA);
+    assert_eq!(rx.next().unwrap_err().field, "len");
+}
+
 fn lane_after_two(lengths: &[usize; 2]) -> (Lane, Tx, Rx) {
     let (lane, mut tx, rx) = lane(256, 0);
     for len in lengths {
