@@ -7,7 +7,7 @@
 
 # Sets kernel to the unpacked one, made once for a machine; where that can't be, it stays zImage.
 quick_kernel() {
-    local quick=$cache/guest/boot/kernel-$machine
+    local quick=$cache/guest/kernel-$machine
     [ -e "$quick" ] || locked unpack_kernel "$kernel" "$quick" || return 0
     kernel=$quick
 }
