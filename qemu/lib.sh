@@ -3,7 +3,7 @@
 # Sourced by bash scripts (qemu/run, qemu/runner, qemu/setup, tests/run):
 #
 #   . qemu/lib.sh
-#   need_host_tools        installs or names what is missing (77)
+#   need_host_tools        installs or names all that is missing (77), cargo too
 #   arm_compiler           exports what cargo needs for --target "$arm_target"
 #   fetch_guest            sets $kernel, $dtb_dir and $busybox
 #
@@ -16,7 +16,7 @@ cache=${SHMDEMO_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/shmdemo-qemu}
 # SHMDEMO_ARM_TARGET=thumbv7neon-unknown-linux-gnueabihf: Thumb instructions, smaller programs.
 usual_target=armv7-unknown-linux-gnueabihf
 arm_target=${SHMDEMO_ARM_TARGET:-$usual_target}
-cross=arm-linux-gnueabihf # prefix of the cross tools
+cross=${SHMDEMO_CROSS:-arm-linux-gnueabihf} # prefix of the cross tools: PREFIX-gcc and so on
 minimum_rust=1.82
 
 say() { printf 'qemu: %s\n' "$*" >&2; }
@@ -30,8 +30,10 @@ die() { # EXIT-CODE TEXT...
 # ---- tools from Debian, installed --------------------------------------------
 
 more_tools=() # what else who sources this needs: TOOL, or TOOL=PACKAGE where that has another name
+want_lints= # any text: cargo fmt and cargo clippy as well
 
 missing_packages() {
+    missing_rust
     local tool
     for tool in "${more_tools[@]}"; do
         PATH=$PATH:/usr/sbin:/sbin command -v "${tool%=*}" >/dev/null || echo "${tool#*=}"
@@ -41,26 +43,52 @@ missing_packages() {
     command -v xz >/dev/null || echo xz-utils
     command -v cc >/dev/null || echo gcc
     [ -e /usr/include/stdio.h ] || echo libc6-dev
-    command -v $cross-gcc >/dev/null || echo gcc-$cross
+    command -v "$cross"-gcc >/dev/null || echo "gcc-$cross"
     # gcc prints the bare name of a file it does not find.
-    [ "$($cross-gcc -print-file-name=crt1.o 2>/dev/null || echo crt1.o)" != crt1.o ] ||
+    [ "$("$cross"-gcc -print-file-name=crt1.o 2>/dev/null || echo crt1.o)" != crt1.o ] ||
         echo libc6-dev-armhf-cross
 }
 
+at_least() { # VERSION MINIMUM
+    [ "$(printf '%s\n' "$2" "$1" | sort -V | sed -n 1p)" = "$2" ]
+}
+
+# Debian's packages of cargo, with rustfmt and clippy where lints are wanted. rustup's cargo, where
+# there is one, brings its own.
+missing_rust() {
+    local cargo=cargo tool
+    if ! command -v cargo >/dev/null; then
+        # Debian 12's own is too old, its cargo-web is not; that comes without clippy.
+        at_least "$(apt-cache policy cargo 2>/dev/null | sed -n 's/^ *Candidate: //p')" 0.99 ||
+            [ "$(. /etc/os-release && echo "${VERSION_ID-}")" != 12 ] || cargo='cargo-web'
+        echo $cargo
+    fi
+    [ -n "$want_lints" ] && [ $cargo = cargo ] || return 0
+    for tool in fmt=rustfmt clippy=rust-clippy; do
+        cargo "${tool%=*}" --version >/dev/null 2>&1 || echo "${tool#*=}"
+    done
+}
+
 need_cargo() {
-    local from="get it from https://rustup.rs, or on Debian 12: apt-get install cargo-web" version
-    command -v cargo >/dev/null || die 77 "cargo is missing; $from"
+    local version tool
     version=$(cargo --version | sed -n 's/^cargo \([0-9.]*\).*/\1/p') || true
     [ -n "$version" ] || die 77 "cargo does not say its version; see above"
-    [ "$(printf '%s\n' $minimum_rust "$version" | sort -V | sed -n 1p)" = $minimum_rust ] ||
-        die 77 "cargo $version is too old, $minimum_rust will do; $from"
+    at_least "$version" $minimum_rust || die 77 "cargo $version is too old, $minimum_rust will do:" \
+        "rustup update, or where it is Debian 12's: apt-get install cargo-web"
+    [ -n "$want_lints" ] || return 0
+    for tool in fmt clippy; do
+        cargo $tool --version >/dev/null 2>&1 ||
+            die 77 "cargo $tool is missing and Debian 12 has none for this cargo: get cargo from" \
+                "https://rustup.rs, or run the tests without lints: tests/run host proofs guests exchange packaging"
+    done
 }
 
 need_host_tools() {
-    need_cargo
     local missing line log=$cache/install.log try
+    [ -z "$want_lints" ] || ! command -v rustup >/dev/null ||
+        rustup component add rustfmt clippy >/dev/null 2>&1 || true # said below where it is missing
     mapfile -t missing < <(missing_packages)
-    [ ${#missing[@]} -gt 0 ] || return 0
+    [ ${#missing[@]} -gt 0 ] || { need_cargo && return; }
     line="apt-get install -y --no-install-recommends ${missing[*]}"
     command -v apt-get >/dev/null || die 77 "missing, by their names in Debian: ${missing[*]}"
     [ "$(id -u)" = 0 ] || die 77 "tools are missing; this installs them: sudo apt-get update; sudo $line"
@@ -73,8 +101,9 @@ need_host_tools() {
         DEBIAN_FRONTEND=noninteractive $line -o DPkg::Lock::Timeout=300 >>"$log" 2>&1 </dev/null && break
         [ "$try" = 3 ] || apt-get update >>"$log" 2>&1 || sleep $((try * 5))
     done
+    hash -r
     mapfile -t missing < <(missing_packages)
-    [ ${#missing[@]} = 0 ] && return
+    [ ${#missing[@]} = 0 ] && { need_cargo && return; }
     tail -n 15 "$log" >&2
     die 77 "could not install ${missing[*]} (see $log); after mending apt run: $line"
 }
@@ -91,8 +120,6 @@ private_apt() { # STATUS-FILE COMMAND...
 
 private_apt_update() {
     [ -z "${private_apt_fresh-}" ] || return 0
-    command -v apt-get >/dev/null ||
-        die 77 "no apt-get here: use Debian or Ubuntu, or a container of it"
     local apt=$cache/apt try
     mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
     : >"$apt/no-status"
@@ -119,9 +146,9 @@ versions() { # PACKAGE: newest first
     private_apt "$cache/apt/no-status" apt-cache madison "$1" | awk '{ print $3 }' | sort -Vru
 }
 
-depends() { # PACKAGE=VERSION PATTERN: the name of the first dependency that fits
+depends() { # PACKAGE[=VERSION] PATTERN: the names of the dependencies that fit
     private_apt "$cache/apt/no-status" apt-cache show "$1" |
-        sed -n 's/^Depends: //p' | tr -c 'a-z0-9.+-' '\n' | grep -Ex "$2" | sed -n 1p
+        sed -n 's/^Depends: //p' | tr -c 'a-z0-9.+-' '\n' | grep -Ex "$2" | awk '!seen[$0]++'
 }
 
 download() { # FOLDER PACKAGE...
@@ -147,15 +174,23 @@ locked() { # COMMAND...
 # ---- kernel and busybox --------------------------------------------------------
 
 fetch_guest() {
+    [ -e "$cache/guest" ] || command -v apt-get >/dev/null ||
+        die 77 "no apt-get here to fetch the board's kernel, device tree and busybox from Debian: give" \
+            "them with --kernel, --dtb and --busybox, or use a container of Debian (see README.md)"
     locked fetch_guest_files
-    kernel=$(echo "$cache"/guest/boot/vmlinuz-*)
-    dtb_dir=$(echo "$cache"/guest/usr/lib/linux-image-*)
-    busybox=$cache/guest/bin/busybox
+    kernel=$(guest_file 'vmlinuz*')
+    dtb_dir=$(dirname "$(guest_file vexpress-v2p-ca9.dtb)")
+    busybox=$(guest_file busybox)
+}
+
+# Where a file is differs from release to release.
+guest_file() { # NAME
+    find "$cache/guest" -name "$1" -type f | sed -n 1p
 }
 
 fetch_guest_files() {
     [ ! -e "$cache/guest" ] || return 0
-    local new=$cache/guest.new image version deb
+    local new=$cache/guest.new image version deb file pieces
     rm -rf "$new"
     private_apt_update
     version=$(versions linux-image-armmp:armhf | sed -n 1p)
@@ -163,16 +198,22 @@ fetch_guest_files() {
         tail -n 5 "$cache/apt/update.log" >&2
         die 77 "apt's sources know no linux-image-armmp for armhf; see $cache/apt/update.log"
     }
-    image=$(depends "linux-image-armmp:armhf=$version" 'linux-image-[0-9].*')
+    image=$(depends "linux-image-armmp:armhf=$version" 'linux-image-[0-9].*' | sed -n 1p)
+    # From Linux 7 on this one is empty: the kernel is in linux-binary-V, device trees in linux-base-V.
+    mapfile -t pieces < <(depends "$image:armhf" 'linux-(binary|base)-[0-9].*')
     say "fetching $image and busybox-static (armhf)"
-    download "$new/deb" "$image:armhf" busybox-static:armhf
+    download "$new/deb" "$image:armhf" "${pieces[@]/%/:armhf}" busybox-static:armhf
     for deb in "$new"/deb/*; do
         dpkg --fsys-tarfile "$deb" | tar -x -C "$new" --wildcards \
-            './boot/vmlinuz*' '*/vexpress-v2p-ca9.dtb' '*/imx6ul*-14x14-evk.dtb' './bin/busybox' 2>/dev/null || true
+            './boot/vmlinuz*' './usr/lib/modules/*/vmlinuz' '*/vexpress-v2p-ca9.dtb' \
+            '*/imx6ul*-14x14-evk.dtb' './bin/busybox' './usr/bin/busybox' 2>/dev/null || true
     done
     rm -r "$new/deb"
-    compgen -G "$new/boot/vmlinuz-*" >/dev/null || die 77 "no kernel in Debian's $image"
-    [ -e "$new/bin/busybox" ] || die 77 "no busybox in Debian's busybox-static"
+    for file in 'vmlinuz*' vexpress-v2p-ca9.dtb imx6ul-14x14-evk.dtb busybox; do
+        [ -n "$(find "$new" -name "$file" -type f)" ] ||
+            die 77 "no $file in Debian's packages ($image ${pieces[*]} busybox-static);" \
+                "give others with --kernel, --dtb and --busybox"
+    done
     mv "$new" "$cache/guest"
 }
 
@@ -181,7 +222,7 @@ fetch_guest_files() {
 has_arm_target() { # RUSTC
     local dir
     dir=$(cd "$repo" && "$1" --print target-libdir --target "$arm_target" 2>/dev/null) &&
-        [ -d "$dir" ]
+        compgen -G "$dir/libstd-*.rlib" >/dev/null
 }
 
 # The compiler cargo uses anyway, where it has the ARM target (rustup target add ...,
@@ -191,6 +232,9 @@ arm_compiler() {
         say "compiler: $("${RUSTC:-rustc}" --version), as installed, has $arm_target"
     elif [ "$arm_target" != $usual_target ]; then
         die 77 "the Rust compiler has no $arm_target: rustup target add $arm_target"
+    elif [ ! -e "$cache/rust" ] && ! command -v apt-get >/dev/null; then
+        die 77 "the Rust compiler has no $arm_target, and there is no apt-get to fetch Debian's:" \
+            "rustup target add $arm_target"
     else
         locked fetch_compiler
         export RUSTC=$cache/rust/rustc RUSTDOC=$cache/rust/rustdoc
@@ -240,7 +284,7 @@ fetch_compiler() {
     [ -n "$version" ] ||
         die 77 "Debian's packages hold no Rust $minimum_rust or newer for both $host and armhf;" \
             "with rustup: rustup target add $arm_target"
-    std_shared=$(depends "$std:$host=$version" 'libstd-rust.*-[0-9.]+')
+    std_shared=$(depends "$std:$host=$version" 'libstd-rust.*-[0-9.]+' | sed -n 1p)
     say "fetching $name $version for $host and armhf (about 110 MB)"
     # apt downloads what the system lacks of the compiler's dependencies (LLVM) as well.
     rm -f "$cache"/apt/cache/archives/*.deb
