@@ -59,8 +59,8 @@ fn pair(messages: usize) -> (u64, u64) {
     let server = Proc::spawn_with(program("server", &channel), Stdio::null(), Stdio::null());
     until("the server made the segment", || common::shm_row(channel.key).is_some());
     let mut client = Proc::spawn(program("client", &channel));
-    let lines: String = (0..messages).map(|n| format!("message number {n}\n")).collect();
-    client.feed((lines + "end\n").into_bytes());
+    let lines: Vec<String> = (0..messages).map(|n| format!("message number {n}\n")).collect();
+    client.feed((lines.concat() + "end\n").into_bytes());
     (count(client), count(server))
 }
 

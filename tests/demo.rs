@@ -77,8 +77,8 @@ fn our_client_writes_to_the_c_server() {
     let out = run(demo.channel.client(&DEMO), input.as_bytes());
     out.expect(0);
     let out = server.finish();
-    let wanted: String = input.lines().map(|line| format!("You wrote: {line}\n")).collect();
-    assert_eq!(out.expect(0).text(), wanted);
+    let wanted: Vec<_> = input.lines().map(|line| format!("You wrote: {line}\n")).collect();
+    assert_eq!(out.expect(0).text(), wanted.concat());
     assert_eq!(shm_row(demo.channel.key), None, "the C server removed it");
 }
 

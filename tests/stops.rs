@@ -245,7 +245,7 @@ fn a_client_that_waits_for_a_server_ends_by_signal() {
             let caught = status.expect("status").lines().find_map(|line| {
                 u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok()
             });
-            caught.is_some_and(|set| set & 1 << (signal as i32 - 1) != 0)
+            caught.is_some_and(|set| set & (1 << (signal as i32 - 1)) != 0)
         });
         ended(client, signal);
         channel.assert_gone();

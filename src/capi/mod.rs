@@ -69,8 +69,8 @@ pub const SHMDEMO_WOKEN: c_int = -(exit::SIGNAL as c_int);
 /// The library's version as one number: see `SHMDEMO_VERSION_NUMBER` in the header.
 #[no_mangle]
 pub extern "C" fn shmdemo_version_number() -> u32 {
-    const NUMBER: u32 = digits(env!("CARGO_PKG_VERSION_MAJOR").as_bytes()) << 16
-        | digits(env!("CARGO_PKG_VERSION_MINOR").as_bytes()) << 8
+    const NUMBER: u32 = (digits(env!("CARGO_PKG_VERSION_MAJOR").as_bytes()) << 16)
+        | (digits(env!("CARGO_PKG_VERSION_MINOR").as_bytes()) << 8)
         | digits(env!("CARGO_PKG_VERSION_PATCH").as_bytes());
     NUMBER
 }

@@ -84,7 +84,7 @@ impl Channel {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed) & 0xff;
-            let key = 0x4000_0000 | (std::process::id() & 0x3f_ffff) << 8 | count;
+            let key = 0x4000_0000 | ((std::process::id() & 0x3f_ffff) << 8) | count;
             if let Some(channel) = Channel::with_key(key as i32) {
                 return channel;
             }

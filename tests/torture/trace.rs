@@ -166,7 +166,7 @@ impl Tracee {
         let shift = (at & 7) * 8;
         match shift {
             0 => self.word(at),
-            _ => self.word(at) >> shift | self.word(at + 8) << (64 - shift),
+            _ => (self.word(at) >> shift) | (self.word(at + 8) << (64 - shift)),
         }
     }
 
@@ -175,7 +175,7 @@ impl Tracee {
     pub fn break_at(&mut self, at: u64) -> Option<usize> {
         let word = self.word(at);
         let shift = (at & 7) * 8;
-        self.set_word(at, word & !(0xff << shift) | 0xcc << shift);
+        self.set_word(at, word & !(0xff << shift) | (0xcc << shift));
         let mut stops = 0;
         while self.run_to_call()? == Stop::Call {
             stops += 1;
