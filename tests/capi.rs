@@ -4,78 +4,17 @@
 //! On a board there is no compiler: there the C programs are found like the two programs.
 #![deny(unsafe_code)]
 
+#[path = "capi/built.rs"]
+mod built;
 mod common;
 
+use built::{built, there, tool, words};
 use common::{find_program, numbered, run, skipped, Channel, Proc};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 const HEADER: &str = include_str!("../include/shmdemo.h");
-
-/// What the Makefile made.
-struct Built {
-    stage: PathBuf,
-    programs: PathBuf,
-}
-
-impl Built {
-    fn lib(&self, name: &str) -> PathBuf {
-        self.stage.join("usr/lib").join(name)
-    }
-}
-
-fn there(tool: &str) -> bool {
-    let answer = Command::new(tool).arg("--version").output();
-    answer.is_ok_and(|out| out.status.success())
-}
-
-/// Builds and installs into a folder, once; None where that can't be done.
-fn built() -> Option<&'static Built> {
-    static BUILT: OnceLock<Result<Built, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        // As cargo says it when it runs tests: nothing is baked in that a board has not.
-        let makefile =
-            std::env::var_os("CARGO_MANIFEST_DIR").map(|top| Path::new(&top).join("capi"));
-        let Some(makefile) = makefile.filter(|folder| folder.exists()) else {
-            return Err("the C library's sources are not here".into());
-        };
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        for tool in ["make", "cc", cargo.as_str()] {
-            if !there(tool) {
-                return Err(format!("no {tool} to build the C library with"));
-            }
-        }
-        let test = std::env::current_exe().expect("path of this test");
-        let stage = test.parent().expect("its folder").join("capi-stage");
-        let programs = stage.join("programs");
-        let mut make = Command::new("make");
-        make.arg("-C").arg(&makefile).args(["install", "examples", "PREFIX=/usr"]);
-        make.arg(format!("CARGO={cargo}")).arg(format!("DESTDIR={}", stage.display()));
-        make.arg(format!("EXAMPLES={}", programs.display()));
-        tool(make);
-        Ok(Built { stage, programs })
-    });
-    built.as_ref().map_err(|why| skipped(why)).ok()
-}
-
-/// Runs a tool to its good end; what it prints.
-#[track_caller]
-fn tool(mut command: Command) -> String {
-    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{command:?}: {}\n{said}", out.status);
-    String::from_utf8(out.stdout).expect("text")
-}
-
-fn words(command: &str) -> Command {
-    let mut words = command.split_whitespace();
-    let mut command = Command::new(words.next().expect("a program"));
-    command.args(words);
-    command
-}
 
 /// A C program: beside the test or in PATH, else built here.
 fn program(name: &str, channel: &Channel, args: &[&str]) -> Option<Command> {
@@ -137,30 +76,19 @@ fn the_library_has_its_soname_and_needs_what_every_board_has() {
     assert_eq!(built.lib("libshmdemo.so.0").canonicalize().unwrap(), whole.canonicalize().unwrap());
 }
 
-/// Compiles the text with the installed header.
-#[track_caller]
-fn compile(built: &Built, compiler: &str, name: &str, text: &str) {
-    let file = built.stage.join(name);
-    std::fs::write(&file, text).expect("a source file");
-    let mut cc = words(compiler);
-    cc.args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only"]);
-    cc.arg("-I").arg(built.stage.join("usr/include")).arg(file);
-    tool(cc);
-}
-
 #[test]
 fn the_header_stands_alone_in_c_and_cpp() {
     let Some(built) = built() else { return };
     let text = "#include <shmdemo.h>\n#include <shmdemo.h>\n\
                 int main(void) { return shmdemo_version_number() == SHMDEMO_VERSION_NUMBER; }\n";
     for standard in ["-std=c99", "-std=c11", "-std=gnu17"] {
-        compile(built, &format!("cc {standard}"), "alone.c", text);
+        built.compile(&format!("cc {standard}"), "alone.c", text);
     }
     if !there("c++") {
         return skipped("no c++ to compile the header with");
     }
     for standard in ["-std=c++11", "-std=c++20"] {
-        compile(built, &format!("c++ {standard}"), "alone.cpp", text);
+        built.compile(&format!("c++ {standard}"), "alone.cpp", text);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static shmdemo_consumer *consumer;
 
@@ -21,7 +22,7 @@ int main(int argc, char *argv[])
 	static char text[65536]; /* the longest message of any channel */
 	struct shmdemo_options options;
 	struct shmdemo_record record;
-	struct sigaction action = { 0 };
+	struct sigaction action;
 	int code;
 
 	if (argc != 3) {
@@ -35,6 +36,7 @@ int main(int argc, char *argv[])
 		fprintf(stderr, "consumer: %s\n", shmdemo_last_error());
 		return -code;
 	}
+	memset(&action, 0, sizeof action);
 	action.sa_handler = stop;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);

@@ -29,7 +29,7 @@ static void produce(shmdemo_producer *producer, uint32_t number)
 	code = shmdemo_producer_reserve(producer, sizeof *sample, -1, &place);
 	if (code < 0)
 		failed(code);
-	sample = place; /* 8-byte aligned */
+	sample = (struct sample *)place; /* 8-byte aligned */
 	sample->number = number;
 	for (i = 0; i < 15; i++)
 		sample->value[i] = (int32_t)number + i;
@@ -46,7 +46,7 @@ static uint32_t consume(shmdemo_consumer *consumer, long long *sum)
 	int i, code;
 
 	while ((code = shmdemo_consumer_peek(consumer, &record)) == 1) {
-		const struct sample *sample = record.data;
+		const struct sample *sample = (const struct sample *)record.data;
 
 		if (record.len != sizeof *sample)
 			continue; /* not one of ours */

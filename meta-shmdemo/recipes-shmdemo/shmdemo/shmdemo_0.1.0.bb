@@ -79,7 +79,8 @@ EXTRA_OEMAKE = "-C ${S}/capi \
                 OUT=${B}/capi \
                 PREFIX=${prefix} \
                 LIBDIR=${libdir} \
-                INCLUDEDIR=${includedir}"
+                INCLUDEDIR=${includedir} \
+                MANDIR=${mandir}"
 
 # The oldest Rust that builds the crate and what it links.
 SHMDEMO_RUST = "1.82"
