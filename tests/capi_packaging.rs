@@ -118,6 +118,11 @@ fn a_program_with_another_rust_library() {
     if !there(&rustc) {
         return skipped("no rustc");
     }
+    let mut nm = words("nm -g --defined-only -P");
+    nm.arg(built.lib("libshmdemo.a"));
+    for line in tool(nm).lines().filter(|line| !line.ends_with(':')) {
+        assert!(line.starts_with("shmdemo_"), "{line} is global");
+    }
     let folder = Folder::new();
     let write = |name: &str, text: &str| {
         std::fs::write(folder.0.join(name), text).expect("a source file");

@@ -17,6 +17,8 @@ mod fault;
 mod options;
 mod producer;
 mod status;
+#[cfg(target_env = "musl")]
+mod unwinder;
 mod waker;
 
 use waker::Waker;
