@@ -70,8 +70,8 @@ impl Text {
         let from = n as usize % 251;
         let message = &mut into[..len];
         message.copy_from_slice(&self.0[from..from + len]);
-        if let Some(head) = message.first_chunk_mut() {
-            *head = n.to_ne_bytes();
+        if let Some(head) = message.get_mut(..8) {
+            head.copy_from_slice(&n.to_ne_bytes());
         }
         message
     }

@@ -17,7 +17,7 @@ cache=${SHMDEMO_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/shmdemo-qemu}
 usual_target=armv7-unknown-linux-gnueabihf
 arm_target=${SHMDEMO_ARM_TARGET:-$usual_target}
 cross=${SHMDEMO_CROSS:-arm-linux-gnueabihf} # prefix of the cross tools: PREFIX-gcc and so on
-minimum_rust=1.82
+minimum_rust=1.75
 
 say() { printf 'qemu: %s\n' "$*" >&2; }
 die() { # EXIT-CODE TEXT...

@@ -159,8 +159,21 @@ pub const LANE_WORDS_BYTES: u32 = 192;
 
 /// The map above, checked where the real atomics are used.
 #[cfg(not(loom))]
+#[allow(unsafe_code)]
 const _: () = {
-    use core::mem::{align_of, offset_of, size_of};
+    use core::mem::{align_of, size_of, MaybeUninit};
+    // core's own is of Rust 1.77.
+    macro_rules! offset_of {
+        ($of:ty, $field:ident) => {{
+            // As bytes: before Rust 1.83 no constant may borrow an atomic.
+            let place = MaybeUninit::<[u8; size_of::<$of>()]>::uninit();
+            let start: *const u8 = place.as_ptr().cast();
+            // SAFETY: an address inside `place`, which is as large as the type; nothing is read.
+            let field = unsafe { core::ptr::addr_of!((*start.cast::<$of>()).$field) };
+            // SAFETY: both are addresses inside `place`.
+            unsafe { field.cast::<u8>().offset_from(start) as usize }
+        }};
+    }
     assert!(size_of::<Header>() == HEADER_BYTES as usize);
     assert!(align_of::<Header>() == LINE);
     assert!(offset_of!(Header, magic) == 0);

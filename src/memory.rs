@@ -136,9 +136,9 @@ impl Segment {
         let offset = (HEADER_BYTES + number * geometry.lane_bytes()) as usize;
         // SAFETY: number < lanes, so the lane ends at or before segment_bytes, which the attach
         // holds (both asserted above).
-        let words = unsafe { self.attach.base().add(offset) };
+        let words = unsafe { NonNull::new_unchecked(self.attach.base().as_ptr().add(offset)) };
         // SAFETY: the ring follows the words inside the same lane.
-        let ring = unsafe { words.add(LANE_WORDS_BYTES as usize) };
+        let ring = unsafe { NonNull::new_unchecked(words.as_ptr().add(LANE_WORDS_BYTES as usize)) };
         (Words(words.cast()), Bytes { base: ring, len: geometry.ring_bytes })
     }
 }

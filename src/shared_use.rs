@@ -193,7 +193,7 @@ impl SharedUseSegment {
         for i in 0..TEXT_BYTES {
             // SAFETY: `i` is inside `some_text`. Volatile: the peer may change it; each byte is
             // read once.
-            let byte = unsafe { (&raw const (*self.words()).some_text[i]).read_volatile() };
+            let byte = unsafe { core::ptr::addr_of!((*self.words()).some_text[i]).read_volatile() };
             if byte == 0 {
                 break;
             }
@@ -222,7 +222,7 @@ impl SharedUseSegment {
         let ends = [b'\n', 0];
         for (i, byte) in text.iter().chain(&ends).enumerate() {
             // SAFETY: i <= MAX_TEXT + 1, the last byte of `some_text`.
-            unsafe { (&raw mut (*self.words()).some_text[i]).write_volatile(*byte) };
+            unsafe { core::ptr::addr_of_mut!((*self.words()).some_text[i]).write_volatile(*byte) };
         }
         // Release: the text before it; pairs with the Acquire in `wait`.
         self.flag().store(1, Release);

@@ -104,23 +104,23 @@ pub(super) fn call(name: &'static str, body: impl FnOnce() -> Result<c_int, Faul
 #[no_mangle]
 pub extern "C" fn shmdemo_last_error() -> *const c_char {
     // SAFETY: no reference to it is alive: the only other one is in `call`, in this thread.
-    LAST.with(|last| unsafe { (&raw const (*last.get()).bytes).cast() })
+    LAST.with(|last| unsafe { core::ptr::addr_of!((*last.get()).bytes).cast() })
 }
 
 /// What a code means, in general.
 #[no_mangle]
 pub extern "C" fn shmdemo_strerror(code: c_int) -> *const c_char {
     let text = match code {
-        SHMDEMO_OK => c"no error",
-        SHMDEMO_USAGE => c"wrong argument, or call at the wrong time",
-        SHMDEMO_TOO_LONG => c"message too long",
-        SHMDEMO_UNAVAILABLE => c"no System V IPC, no channel, or it was removed while in use",
-        SHMDEMO_CANT_CREATE => c"segment or semaphores cannot be created",
-        SHMDEMO_BUSY => c"busy or timed out",
-        SHMDEMO_NOT_OURS => c"not a channel of this version, or damaged",
-        SHMDEMO_PERMISSION => c"no permission, or owner or mode not accepted",
-        SHMDEMO_WOKEN => c"wait ended by a wake",
-        _ => c"unknown code",
+        SHMDEMO_OK => "no error\0",
+        SHMDEMO_USAGE => "wrong argument, or call at the wrong time\0",
+        SHMDEMO_TOO_LONG => "message too long\0",
+        SHMDEMO_UNAVAILABLE => "no System V IPC, no channel, or it was removed while in use\0",
+        SHMDEMO_CANT_CREATE => "segment or semaphores cannot be created\0",
+        SHMDEMO_BUSY => "busy or timed out\0",
+        SHMDEMO_NOT_OURS => "not a channel of this version, or damaged\0",
+        SHMDEMO_PERMISSION => "no permission, or owner or mode not accepted\0",
+        SHMDEMO_WOKEN => "wait ended by a wake\0",
+        _ => "unknown code\0",
     };
-    text.as_ptr()
+    text.as_ptr().cast()
 }

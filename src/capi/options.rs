@@ -95,7 +95,7 @@ pub(super) unsafe fn options(given: *const shmdemo_options) -> Result<Options, F
         return shmdemo_options::defaults().checked();
     }
     // SAFETY: the caller's promise; only `size` is read before it is known.
-    let size = unsafe { (&raw const (*given).size).read_unaligned() } as usize;
+    let size = unsafe { core::ptr::addr_of!((*given).size).read_unaligned() } as usize;
     if !(FIRST..=LARGEST).contains(&size) {
         return Err(misuse("options were not filled by shmdemo_options_init"));
     }

@@ -32,7 +32,7 @@ impl Notify {
             Some((UnixDatagram::unbound().ok()?, address.ok()?))
         });
         let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
-        let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let ours = number("WATCHDOG_PID").map_or(true, |pid| pid == u64::from(std::process::id()));
         // Twice as often as the manager wants it, as sd_watchdog_enabled(3) advises.
         let every = number("WATCHDOG_USEC")
             .filter(|usec| ours && *usec > 0 && socket.is_some())

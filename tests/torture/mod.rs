@@ -310,7 +310,7 @@ pub fn read_now(file: &mut File) -> Vec<u8> {
 
 /// A file in memory with these bytes, to be read from its start.
 pub fn memory_file(bytes: &[u8]) -> File {
-    let mut file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).expect("memfd_create"));
+    let mut file = File::from(memfd_create("test", MFdFlags::MFD_CLOEXEC).expect("memfd_create"));
     file.write_all(bytes).and_then(|()| file.rewind()).expect("a file in memory");
     file
 }
