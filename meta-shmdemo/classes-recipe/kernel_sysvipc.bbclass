@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
-# For a kernel recipe: stops the build when the finished configuration lacks
-# System V IPC. Without it shmdemo's programs can only exit with status 69.
-#
-# For a kernel that has no bbappend in this layer:
-#   KERNEL_CLASSES:append = " kernel_sysvipc"
+# Stops a kernel's build when the finished configuration lacks System V IPC:
+# without it shmdemo's programs can only exit with status 69. conf/layer.conf
+# adds it to KERNEL_CLASSES, so to every kernel recipe, where DISTRO_FEATURES has
+# sysvipc.
 
-# Inherited only by the kernels that ask for it.
+# Inherited only where that is asked for.
 # nooelint: oelint.vars.noncoreoverride
 do_compile:prepend() {
     if ! grep -q '^CONFIG_SYSVIPC=y$' ${B}/.config; then

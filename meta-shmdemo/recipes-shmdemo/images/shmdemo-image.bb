@@ -3,8 +3,6 @@
 SUMMARY = "Small image with the shmdemo server as a service, the client and ssh"
 DESCRIPTION = "A base system with shmdemo. With ptest in DISTRO_FEATURES it \
                also holds the on-target tests and ptest-runner."
-HOMEPAGE = "https://shmdemo.example.org/"
-BUGTRACKER = "https://shmdemo.example.org/issues"
 SECTION = "images"
 # Nothing of its own that a vulnerability could name.
 CVE_PRODUCT = ""

@@ -8,8 +8,6 @@ DESCRIPTION = "A server and a client that exchange messages on one board \
                through a System V shared memory segment. Messages outlive \
                both programs; a killed program leaves neither a lost \
                message nor a stale lock behind."
-HOMEPAGE = "https://shmdemo.example.org/"
-BUGTRACKER = "https://shmdemo.example.org/issues"
 SECTION = "console/utils"
 CVE_PRODUCT = "shmdemo"
 
@@ -21,29 +19,52 @@ LIC_FILES_CHKSUM = "file://LICENSE-MIT;md5=638d63bf5550770453b209b28f13be98 \
 require shmdemo-crates.inc
 
 # The layer is a folder of the crate's repository, so the clone that it lies in
-# holds the sources too. Where it lies does not change what is built. Set
-# SHMDEMO_GIT to fetch from elsewhere, for example
-# "git://git.example.org/shmdemo.git;protocol=https".
+# holds the sources too: what is committed there is built, at whatever commit it
+# is. Where it lies does not change what is built. SHMDEMO_GIT names another
+# place; it then wants a branch as well: "git://HOST/PATH;protocol=https;branch=main".
 SHMDEMO_CLONE = "${@os.path.realpath('${THISDIR}/../../..')}"
 SHMDEMO_CLONE[vardepvalue] = "1"
-SHMDEMO_GIT ?= "git://${SHMDEMO_CLONE};protocol=file"
+SHMDEMO_GIT ?= "git://${SHMDEMO_CLONE};protocol=file;usehead=1"
 
-SRC_URI += "${SHMDEMO_GIT};nobranch=1;destsuffix=${BP} \
+# scripts/refresh --tag takes it away.
+PV .= "+git"
+
+# Does git give the clone's HEAD to this user? There is none in an export, and
+# git reads no clone of another user ("dubious ownership"). Then the tree itself
+# is built, as with kas/externalsrc.yml.
+def shmdemo_from_git(d):
+    import subprocess
+    clone = d.getVar("SHMDEMO_CLONE")
+    if ("://%s;" % clone) not in d.getVar("SHMDEMO_GIT"):
+        return True
+    top = subprocess.run(["git", "-C", clone, "rev-parse", "--show-toplevel", "HEAD"],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return top.returncode == 0 and os.path.realpath(top.stdout.split("\n")[0]) == clone
+
+EXTERNALSRC ?= "${@'' if shmdemo_from_git(d) else d.getVar('SHMDEMO_CLONE')}"
+# No oe-logs and oe-workdir links in the tree.
+EXTERNALSRC_SYMLINKS = ""
+
+SRC_URI += "${@'' if d.getVar('EXTERNALSRC') else '${SHMDEMO_GIT};destsuffix=${BP}'} \
             file://run-ptest \
             file://shmdemo-server.default \
             file://shmdemo-server.init \
             file://shmdemo-server.service"
 
-# The commit of tag v${PV}, written by scripts/refresh. All zeros: this version
-# has no tag yet.
-SRCREV = "0000000000000000000000000000000000000000"
-S = "${UNPACKDIR}/${BP}"
+# The clone's HEAD, which needs no network; of a release, the commit of its tag,
+# written by scripts/refresh --tag.
+# nooelint: oelint.vars.autorev
+SRCREV = "${AUTOREV}"
+
+# Before wrynose files are unpacked into WORKDIR itself.
+SHMDEMO_UNPACKED = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}"
+S = "${SHMDEMO_UNPACKED}/${BP}"
 
 # For update_crates, which takes every Cargo.lock it finds: the one of the
 # programs alone. The models of the crate's tests have a lock of their own.
 CARGO_LOCK_SRC_DIR = "${WORKDIR}/cargo-lock"
 
-inherit cargo cargo-update-recipe-crates ptest-cargo features_check systemd update-rc.d useradd
+inherit cargo cargo-update-recipe-crates externalsrc ptest-cargo features_check systemd update-rc.d useradd
 
 # One of them must start the server.
 ANY_OF_DISTRO_FEATURES = "systemd sysvinit"
@@ -83,26 +104,39 @@ EXTRA_OEMAKE = "-C ${S}/capi \
                 MANDIR=${mandir}"
 
 # The oldest Rust that builds the crate and what it links.
-SHMDEMO_RUST = "1.82"
+SHMDEMO_RUST = "1.75"
 
-# A few comparisons, for a clear message before anything is built.
+def shmdemo_rust(d):
+    have = (d.getVar("RUSTVERSION") or "").rstrip("%")
+    return [int(n) for n in have.split(".") if n.isdigit()] or [99]
+
 # nooelint: oelint.task.noanonpython
 python () {
-    have = (d.getVar("RUSTVERSION") or "").rstrip("%")
+    # A comparison, for a clear message before anything is built.
     need = d.getVar("SHMDEMO_RUST")
-    numbers = lambda version: [int(n) for n in version.split(".") if n.isdigit()]
-    if have and numbers(have) < numbers(need):
+    if shmdemo_rust(d) < [int(n) for n in need.split(".")]:
         raise bb.parse.SkipRecipe(
             "needs Rust %s or newer, RUSTVERSION is %s: add a layer with a newer Rust, "
-            "see README.md of meta-shmdemo" % (need, have))
+            "see README.md of meta-shmdemo" % (need, d.getVar("RUSTVERSION")))
+    # Without a commit nothing says when the sources are of, and times of files are
+    # those of their copy.
+    if d.getVar("EXTERNALSRC") == d.getVar("SHMDEMO_CLONE") and not shmdemo_from_git(d):
+        d.setVar("SOURCE_DATE_EPOCH", "1767225600")
 }
 
-python do_fetch:prepend() {
-    if not d.getVar("EXTERNALSRC") and not d.getVar("SRCREV").strip("0"):
-        bb.fatal("shmdemo %s has no release tag yet, so SRCREV names no commit. "
-                 "Build the tree at hand with kas/externalsrc.yml (or inherit externalsrc), "
-                 "or set SRCREV:pn-shmdemo to a commit of %s"
-                 % (d.getVar("PV"), d.getVar("SHMDEMO_CLONE")))
+# Before 1.81 anyhow wants the standard library's Error trait: 8 kB a program.
+CARGO_BUILD_FLAGS:append = "${@' --features old-rust' if shmdemo_rust(d) < [1, 81] else ''}"
+
+# What is built is what is committed: said where that is not the tree at hand.
+python do_fetch:append() {
+    import subprocess
+    clone = d.getVar("SHMDEMO_CLONE")
+    if not d.getVar("EXTERNALSRC") and ("://%s;" % clone) in d.getVar("SHMDEMO_GIT"):
+        changed = subprocess.run(["git", "-C", clone, "status", "--porcelain", "--untracked-files=no"],
+                                 stdout=subprocess.PIPE, text=True).stdout
+        if changed:
+            bb.warn("%s has changes that are not committed, and they are not built: kas/externalsrc.yml "
+                    "(see README.md of meta-shmdemo) builds the tree as it is" % clone)
 }
 
 do_update_crates:prepend() {
@@ -132,6 +166,8 @@ do_compile_ptest() {
 }
 
 do_install:append() {
+    # scarthgap's class takes the crate's own library along.
+    rm -rf ${D}${libdir}/rustlib
     oe_runmake install CARGO=: DESTDIR=${D}
 
     install -d ${D}${mandir}/man1 ${D}${mandir}/man7
@@ -140,20 +176,20 @@ do_install:append() {
     install -d ${D}${docdir}/${BPN}
     install -m 0644 ${S}/README.md ${S}/CHANGELOG.md ${D}${docdir}/${BPN}
 
-    install -D -m 0644 ${UNPACKDIR}/shmdemo-server.default ${D}${sysconfdir}/default/shmdemo-server
+    install -D -m 0644 ${SHMDEMO_UNPACKED}/shmdemo-server.default ${D}${sysconfdir}/default/shmdemo-server
     if ${@bb.utils.contains('DISTRO_FEATURES', 'systemd', 'true', 'false', d)}; then
-        install -D -m 0644 ${UNPACKDIR}/shmdemo-server.service ${D}${systemd_system_unitdir}/shmdemo-server.service
+        install -D -m 0644 ${SHMDEMO_UNPACKED}/shmdemo-server.service ${D}${systemd_system_unitdir}/shmdemo-server.service
         sed -i -e 's|/usr/bin/|${bindir}/|' ${D}${systemd_system_unitdir}/shmdemo-server.service
     fi
     if ${@bb.utils.contains('DISTRO_FEATURES', 'sysvinit', 'true', 'false', d)}; then
-        install -D -m 0755 ${UNPACKDIR}/shmdemo-server.init ${D}${sysconfdir}/init.d/shmdemo-server
+        install -D -m 0755 ${SHMDEMO_UNPACKED}/shmdemo-server.init ${D}${sysconfdir}/init.d/shmdemo-server
         sed -i -e 's|/usr/bin/|${bindir}/|' ${D}${sysconfdir}/init.d/shmdemo-server
     fi
 }
 
 do_install_ptest() {
     install -m 0755 ${B}/ptest-c/* ${D}${PTEST_PATH}
-    sed -i -e 's|@BINDIR@|${bindir}|' -e 's|@VERSION@|${PV}|' ${D}${PTEST_PATH}/run-ptest
+    sed -i -e 's|@BINDIR@|${bindir}|' -e 's|@VERSION@|${@d.getVar('PV').split('+')[0]}|' ${D}${PTEST_PATH}/run-ptest
 }
 
 FILES:${PN}-server += "${bindir}/shmdemo-server \
