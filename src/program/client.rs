@@ -42,6 +42,7 @@ trait Sink {
 
 /// Runs the client.
 pub fn send(args: &ClientArgs) -> Result<u8> {
+    stdio::check_stdin()?;
     signals::install().context("sigaction")?;
     let deadline = || args.timeout.map_or(Deadline::Never, Deadline::after);
     match args.common.protocol {
@@ -86,9 +87,8 @@ pub(super) fn log_shared_use(segment: &SharedUseSegment, key: crate::sysv::Key) 
 fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
     let separator = args.common.separator;
     let size = (sink.longest() + 1).clamp(CHUNK, BUFFER);
-    let mut buffer: heapless::Vec<u8, BUFFER> = heapless::Vec::new();
-    // At most BUFFER, so it fits.
-    let _ = buffer.resize_default(size);
+    // Made once, and not on the stack, which may be small.
+    let mut buffer = vec![0; size];
     let terminal = stdio::stdin_is_terminal();
     // Bytes in the buffer; the line's number; bytes of a line that is too long, gone already.
     let (mut filled, mut number, mut skipped) = (0, 0_u64, 0);

@@ -79,7 +79,8 @@ Both programs:
 pub const EXIT_HELP: &str = "
 Exit codes: 0 done; 64 usage; 65 message too long; 69 no System V IPC, no
 segment, or removed while in use; 73 cannot create; 74 input or output; 75 busy
-or timed out; 76 not ours or damaged; 77 permission; 130, 143 stopped by signal
+or timed out; 76 not ours or damaged; 77 permission; 129, 130, 143 stopped by a
+signal
 ";
 
 #[cfg(test)]

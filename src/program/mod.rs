@@ -117,6 +117,7 @@ fn run<T>(
     parse: fn(lexopt::Parser) -> anyhow::Result<args::Parsed<T>>,
     body: fn(T) -> anyhow::Result<u8>,
 ) -> ExitCode {
+    signals::let_writes_fail();
     match parse(lexopt::Parser::from_env()) {
         Ok(args::Parsed::Run(logging, command)) => {
             logging::start(name, logging);

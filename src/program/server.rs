@@ -1,17 +1,13 @@
 //! `shmdemo-server`: prints each message.
 
-use super::args::{Protocol, Serve, MAX_PREFIX};
+use super::args::{Protocol, Serve};
 use super::notify::Notify;
 use super::{exit, server_demo, signals, stdio};
-use crate::layout::MAX_MESSAGE;
 use crate::{Channel, Consumer, Deadline, Kind};
 use anyhow::{Context, Result};
 
 /// Output is written when so much of it is there, or when there is nothing more to print.
 const BATCH: usize = 32 << 10;
-
-/// The buffer: a batch, and behind it one longest line.
-const BUFFER: usize = BATCH + MAX_MESSAGE as usize + MAX_PREFIX + 1;
 
 /// Why the server is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +33,10 @@ pub fn serve(args: &Serve) -> Result<u8> {
     log::info!("claimed the server role of key {key}");
     let notify = Notify::from_environment();
     notify.ready(&format!("serving key {key}"));
-    let mut printer = Printer { args, consumer, notify, out: heapless::Vec::new(), filled: 0 };
+    let longest = consumer.channel().geometry().max_message as usize + args.prefix.len() + 1;
+    // Made once, and not on the stack, which may be small.
+    let out = vec![0; BATCH + longest];
+    let mut printer = Printer { args, consumer, notify, longest, out, filled: 0 };
     if args.persist {
         printer.consumer.forget_end();
     }
@@ -51,21 +50,27 @@ pub fn serve(args: &Serve) -> Result<u8> {
         other => other?,
     };
     printer.notify.stopping();
-    match done {
-        Done::EndWord => log::info!("a client sent the end word"),
-        Done::Signal(number) => log::info!("stopped by {}", signals::name(number)),
-    }
+    let code = match done {
+        Done::EndWord => {
+            log::info!("a client sent the end word");
+            exit::OK
+        }
+        Done::Signal(number) => {
+            log::info!("stopped by {}", signals::name(number));
+            signals::server_exit(number)
+        }
+    };
     if args.persist {
         drop(printer);
         log::info!("gave the server role back, detached; the segment of key {key} stays");
-        return Ok(exit::OK);
+        return Ok(code);
     }
     printer.consumer.close()?;
     printer.drain(false)?;
     printer.consumer.channel().remove()?;
     drop(printer);
     log::info!("detached and removed segment and semaphores of key {key}");
-    Ok(exit::OK)
+    Ok(code)
 }
 
 fn is_removed(error: &anyhow::Error) -> bool {
@@ -76,8 +81,10 @@ struct Printer<'a> {
     args: &'a Serve,
     consumer: Consumer,
     notify: Notify,
-    /// What is to be written is at its begin; it gets longer as needed, never shorter.
-    out: heapless::Vec<u8, BUFFER>,
+    /// The longest line: prefix, message, separator.
+    longest: usize,
+    /// What is to be written is at its begin: a batch, and behind it one longest line.
+    out: Vec<u8>,
     /// Bytes to be written.
     filled: usize,
 }
@@ -103,11 +110,10 @@ impl Printer<'_> {
     /// (unless it is to persist) and at a signal, with what it has printed until then.
     fn drain(&mut self, stop: bool) -> Result<Option<Done>> {
         let separator = self.args.common.separator;
-        let longest =
-            self.consumer.channel().geometry().max_message as usize + self.args.prefix.len() + 1;
+        let longest = self.longest;
         let mut done = None;
         loop {
-            while self.filled < BATCH && self.out.capacity() - self.filled >= longest {
+            while self.filled < BATCH {
                 let record = match self.consumer.peek() {
                     Ok(Some(record)) => record,
                     Ok(None) => break,
@@ -125,10 +131,6 @@ impl Printer<'_> {
                     }
                     // By itself: it takes part in no line.
                     break;
-                }
-                if self.out.len() - self.filled < longest {
-                    // It fits: see above.
-                    let _ = self.out.resize_default(self.filled + longest);
                 }
                 let (prefix, line) =
                     self.out[self.filled..][..longest].split_at_mut(self.args.prefix.len());

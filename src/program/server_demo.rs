@@ -18,6 +18,7 @@ pub fn serve(args: &Serve) -> Result<u8> {
     let mut text: heapless::Vec<u8, TEXT_BYTES> = heapless::Vec::new();
     let mut line: heapless::Vec<u8, { MAX_PREFIX + TEXT_BYTES + 1 }> = heapless::Vec::new();
     let mut notify = Notify::from_environment();
+    let mut code = exit::OK;
     notify.ready(&format!("serving key {key}, protocol shared_use_st"));
     loop {
         notify.alive();
@@ -42,18 +43,20 @@ pub fn serve(args: &Serve) -> Result<u8> {
             }
         } else if let Some(number) = signals::stop() {
             log::info!("stopped by {}", signals::name(number));
+            code = signals::server_exit(number);
             break;
         }
-        if args.persist && signals::stop().is_some() {
+        if let (true, Some(number)) = (args.persist, signals::stop()) {
+            code = signals::server_exit(number);
             break;
         }
     }
     notify.stopping();
     if args.persist {
         log::info!("detached; the segment of key {key} stays");
-        return Ok(exit::OK);
+        return Ok(code);
     }
     segment.remove()?;
     log::info!("detached and removed the segment of key {key}");
-    Ok(exit::OK)
+    Ok(code)
 }

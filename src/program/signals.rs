@@ -1,9 +1,10 @@
-//! SIGTERM and SIGINT: the first one asks the program to stop at a good moment, a second one of
-//! the same kind ends it at once (which loses nothing either).
+//! SIGTERM, SIGINT and SIGHUP: the first one asks the program to stop at a good moment, a second
+//! one of the same kind ends it at once (which loses nothing either).
 #![allow(unsafe_code)]
 
 use crate::Interrupter;
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
 use std::sync::atomic::{compiler_fence, AtomicBool, AtomicI32, Ordering};
 
@@ -36,7 +37,7 @@ extern "C" fn on_signal(number: i32) {
 /// Ends the program by the shell's convention; the kernel frees what it held.
 fn end(number: i32) -> ! {
     // SAFETY: _exit does not return and may be called in a signal handler.
-    unsafe { nix::libc::_exit(i32::from(super::exit::SIGNAL) + number) }
+    unsafe { libc::_exit(i32::from(super::exit::SIGNAL) + number) }
 }
 
 /// Does what `wait` does, which holds nothing that a sudden end could spoil; if `at_once`, a signal
@@ -52,16 +53,54 @@ pub fn at_once_if<T>(at_once: bool, wait: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Begins to take the signals.
+/// Signals that stop a program.
+const STOPPING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
+/// Was the signal ignored when the program began?
+fn ignored(signal: Signal) -> bool {
+    // SAFETY: sigaction is plain data; all zero is a valid value of it.
+    let mut now: libc::sigaction = unsafe { core::mem::zeroed() };
+    // SAFETY: without a new action the call only writes the present one to `now`.
+    let looked = unsafe { libc::sigaction(signal as i32, core::ptr::null(), &mut now) };
+    looked == 0 && now.sa_sigaction == libc::SIG_IGN
+}
+
+/// Begins to take the signals, whatever the parent had blocked. SIGINT and SIGHUP that were
+/// ignored stay so: a shell's `server &` is not to end at a Ctrl-C meant for another program, and
+/// `nohup` means what it says. SIGTERM is always taken: a service that ignores it can't be stopped.
 pub fn install() -> nix::Result<()> {
     // SA_RESETHAND: the second one has the default action. No SA_RESTART: waits end.
     let action =
         SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESETHAND, SigSet::empty());
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        // SAFETY: the handler touches atomics and makes an async-signal-safe system call only.
-        unsafe { sigaction(signal, &action) }?;
+    for signal in STOPPING {
+        if signal == Signal::SIGTERM || !ignored(signal) {
+            // SAFETY: the handler touches atomics and makes an async-signal-safe system call only.
+            unsafe { sigaction(signal, &action) }?;
+        }
     }
-    Ok(())
+    stopping().thread_unblock()
+}
+
+fn stopping() -> SigSet {
+    STOPPING.into_iter().collect()
+}
+
+/// A reader that is gone and a file that must not grow are errors of a write, not deaths.
+pub fn let_writes_fail() {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGPIPE, Signal::SIGXFSZ] {
+        // SAFETY: no handler is installed. Fails for no signal that there is.
+        let _ = unsafe { sigaction(signal, &ignore) };
+    }
+}
+
+/// The exit code of a server that a signal stopped: it did all it had to, but for SIGHUP, where the
+/// terminal it wrote to is gone: nobody asked it to end, and who started it is told.
+pub fn server_exit(number: i32) -> u8 {
+    match number {
+        libc::SIGHUP => super::exit::SIGNAL + libc::SIGHUP as u8,
+        _ => super::exit::OK,
+    }
 }
 
 /// From now on a signal also ends the sleep of this one.
@@ -85,7 +124,7 @@ pub fn name(number: i32) -> &'static str {
     Signal::try_from(number).map_or("a signal", Signal::as_str)
 }
 
-/// Holds both signals back while the value lives, so that one that comes between looking at
+/// Holds these signals back while the value lives, so that one that comes between looking at
 /// [`stop`] and waiting is not missed; returns the mask to wait with.
 pub struct HeldBack {
     before: SigSet,
@@ -93,10 +132,7 @@ pub struct HeldBack {
 
 impl HeldBack {
     pub fn new() -> nix::Result<Self> {
-        let mut both = SigSet::empty();
-        both.add(Signal::SIGTERM);
-        both.add(Signal::SIGINT);
-        Ok(Self { before: both.thread_swap_mask(SigmaskHow::SIG_BLOCK)? })
+        Ok(Self { before: stopping().thread_swap_mask(SigmaskHow::SIG_BLOCK)? })
     }
 
     /// The mask without them held back.

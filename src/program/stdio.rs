@@ -10,14 +10,29 @@ use nix::poll::{poll, ppoll, PollFd, PollFlags, PollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Was stdout closed (`>&-`) when the program began? The run-time opens /dev/null in its place
-/// before `main`, and messages would vanish there.
-static CLOSED: AtomicBool = AtomicBool::new(false);
+/// Which of the descriptors 0 to 2 were closed (`>&-`) when the program began?
+static CLOSED: [AtomicBool; 3] =
+    [AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false)];
 
-extern "C" fn look_at_stdout() {
-    // SAFETY: F_GETFD takes no further argument and touches no memory.
-    if unsafe { libc::fcntl(1, libc::F_GETFD) } == -1 {
-        CLOSED.store(true, Ordering::Relaxed);
+/// Puts something in the place of each that is closed, so that no socket or file opened later gets
+/// its number, and messages with it. The run-time would open /dev/null, where messages vanish, or
+/// abort without a word where there is none.
+extern "C" fn fill_closed() {
+    for (fd, closed) in (0..).zip(&CLOSED) {
+        // SAFETY: F_GETFD takes no further argument and touches no memory.
+        if unsafe { libc::fcntl(fd, libc::F_GETFD) } != -1 {
+            continue;
+        }
+        closed.store(true, Ordering::Relaxed);
+        // The lowest free number is this one. A folder takes no write (EBADF) and gives no bytes.
+        let root: [libc::c_char; 2] = [b'/' as _, 0];
+        // SAFETY: `root` is a C string that lives through the call; nothing else is passed.
+        let filled = unsafe { libc::open(root.as_ptr(), libc::O_RDONLY) };
+        if filled == -1 {
+            // Nor does a socket that is connected to nothing.
+            // SAFETY: plain numbers.
+            unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0) };
+        }
     }
 }
 
@@ -25,17 +40,23 @@ extern "C" fn look_at_stdout() {
 // the C calling convention; the function uses neither.
 #[used]
 #[link_section = ".init_array"]
-static LOOK_AT_STDOUT: extern "C" fn() = look_at_stdout;
+static FILL_CLOSED: extern "C" fn() = fill_closed;
+
+fn check(fd: usize, message: &str) -> Result<()> {
+    match CLOSED[fd].load(Ordering::Relaxed) {
+        true => Err(Failure::error(exit::IO, message)),
+        false => Ok(()),
+    }
+}
+
+/// Fails if stdin was closed from the start.
+pub fn check_stdin() -> Result<()> {
+    check(0, "stdin is closed (EBADF): redirect it from where the lines are to come")
+}
 
 /// Fails if stdout was closed from the start.
 pub fn check_stdout() -> Result<()> {
-    if CLOSED.load(Ordering::Relaxed) {
-        return Err(Failure::error(
-            exit::IO,
-            "stdout is closed (EBADF): redirect it to where the messages are to go",
-        ));
-    }
-    Ok(())
+    check(1, "stdout is closed (EBADF): redirect it to where the messages are to go")
 }
 
 /// Is there a person at the other end of stdin?
@@ -80,6 +101,10 @@ pub fn output_failure(errno: Errno, more: &str) -> anyhow::Error {
     let next = match errno {
         Errno::EPIPE => "its reader is gone: start it again",
         Errno::ENOSPC => "the file system is full: free some space",
+        Errno::EFBIG => {
+            "the file may not grow any more: raise the limit (`ulimit -f`, LimitFSIZE= in a unit) \
+             or begin a new file"
+        }
         _ => "see where stdout goes",
     };
     let message = format!("writing to stdout: {errno:?} ({}): {next}{more}", errno.desc());
@@ -101,7 +126,8 @@ pub fn read(into: &mut [u8]) -> Result<Input> {
     let stdin = std::io::stdin();
     let fd: BorrowedFd<'_> = stdin.as_fd();
     let failed = |errno: Errno| {
-        let message = format!("reading stdin: {errno:?} ({})", errno.desc());
+        let message =
+            format!("reading stdin: {errno:?} ({}): see where stdin comes from", errno.desc());
         Failure::error(exit::IO, message)
     };
     loop {

@@ -236,6 +236,14 @@ pub fn forbid_sysv() -> Result<(), Errno> {
     Ok(())
 }
 
+/// The program begins with these signals blocked, as a parent that blocks them leaves it.
+pub fn block_in(command: &mut std::process::Command, signals: &[nix::sys::signal::Signal]) {
+    use std::os::unix::process::CommandExt;
+    let set: nix::sys::signal::SigSet = signals.iter().copied().collect();
+    // SAFETY: one system call that allocates nothing, which may be made between fork and exec.
+    unsafe { command.pre_exec(move || Ok(set.thread_block()?)) };
+}
+
 /// A free place for `bytes` (whole pages) of address space with a page on either side that
 /// nothing may touch: what runs over the end of what is attached here ends the process.
 pub fn guarded_place(bytes: usize) -> usize {
