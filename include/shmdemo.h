@@ -36,9 +36,18 @@
  * Threads. Each handle is used by one thread at a time; which one may change. Different handles
  * are independent. The _wake functions alone may be called from any thread and from signal
  * handlers at any time until the handle is closed, and leave errno as it was. All other functions
- * are not async-signal-safe. There are no threads, timers or signal handlers in the library. After
- * fork(2) a handle is the parent's; the child may close it, which has no effect on the parent,
- * and nothing else. A process that ends, however it ends, has its roles given back by the kernel.
+ * are not async-signal-safe. There are no threads, timers or signal handlers in the library.
+ *
+ * Processes. A role is that of the process that opened the handle; when it ends, however it ends,
+ * the kernel gives its roles back. Order: become a daemon (fork(2), daemon(3)), drop privileges
+ * (setgid(2), setuid(2)), then open.
+ * fork(2): in the child every call with the handle is SHMDEMO_USAGE, and nothing is sent or taken;
+ * closing it there is allowed and has no effect on the parent. (One counter, kept by
+ * pthread_atfork(3).) If the parent ends, as with daemon(3), its roles are free for others.
+ * exec(2): the process keeps its roles and loses the handle; nobody else can have them until it
+ * ends, and opening again finds them held by itself. Close before exec.
+ * setuid(2) after open: the kernel looks at permissions at every call. Messages still arrive, but
+ * a consumer that sleeps may not be woken: SHMDEMO_PERMISSION, "sent, but not rung for".
  *
  * Memory. Handles are allocated by _open and freed by _close; nothing is allocated between.
  * Everything else is the caller's. Whoever may write the segment can write any byte of it at any

@@ -1,9 +1,10 @@
 //! The receiving side: the server, which consumes every lane.
 
 use crate::channel::Channel;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Role};
 use crate::layout::MAX_LANES;
 use crate::memory::Bytes;
+use crate::process::Claimant;
 use crate::ring::{Found, Kind, Rx};
 use crate::roles::Interrupter;
 use crate::wait::{self, Deadline, Patience};
@@ -23,6 +24,9 @@ struct Run {
 
 /// The server of a channel. Dropping it gives the role back; messages not released stay in the
 /// segment for the next server.
+///
+/// The role is this process's. In a child made by fork(2) every call fails with [`Error::Forked`]
+/// or does nothing, and dropping it only detaches.
 pub struct Consumer {
     lanes: heapless::Vec<Rx, { MAX_LANES as usize }>,
     /// The lane whose turn it is.
@@ -32,6 +36,7 @@ pub struct Consumer {
     /// What was looked at since the last release, in order.
     runs: heapless::Vec<Run, RUNS>,
     patience: Patience,
+    claimant: Claimant,
     /// Last: `lanes` point into its segment.
     channel: Channel,
 }
@@ -51,6 +56,7 @@ impl Channel {
     /// [`Error::NotOurs`] where a lane's words are damaged.
     pub fn into_consumer(self) -> Result<Consumer> {
         let geometry = self.geometry();
+        let claimant = Claimant::this();
         self.roles().claim_server(geometry.lanes)?;
         let mut lanes = heapless::Vec::new();
         for number in 0..geometry.lanes {
@@ -67,7 +73,8 @@ impl Channel {
         }
         let patience = Patience::for_this_machine();
         let runs = heapless::Vec::new();
-        let consumer = Consumer { lanes, turn: 0, quota: QUOTA, runs, patience, channel: self };
+        let consumer =
+            Consumer { lanes, turn: 0, quota: QUOTA, runs, patience, claimant, channel: self };
         // A predecessor may have been killed while it was closing, or before it rang for room.
         if !consumer.end_pending() {
             consumer.channel.segment().header().say_open();
@@ -92,6 +99,9 @@ impl Consumer {
 
     #[inline]
     fn advance(&mut self) -> Result<Option<(usize, Found)>> {
+        if !self.claimant.is_this() {
+            return Err(self.claimant.error(self.channel.key(), Role::Server));
+        }
         // Every lane once, and the first one again with a new quota.
         for _ in 0..=self.lanes.len() {
             let lane = self.turn;
@@ -124,6 +134,20 @@ impl Consumer {
         }
     }
 
+    /// [`check_claimant`](Self::check_claimant) at the price of one load.
+    #[cfg(feature = "capi")]
+    pub(crate) fn check_claimed_here(&self) -> Result<()> {
+        match self.claimant.is_this() {
+            true => Ok(()),
+            false => self.check_claimant(),
+        }
+    }
+
+    /// Fails in a process that was forked from the one that claimed the role.
+    pub(crate) fn check_claimant(&self) -> Result<()> {
+        self.claimant.check(self.channel.key(), Role::Server)
+    }
+
     fn damage(&self, lane: usize, damage: crate::ring::Damage) -> Error {
         Error::from_damage(self.channel.key(), lane as u32, damage)
     }
@@ -136,6 +160,9 @@ impl Consumer {
     /// Releases all records looked at: their room is the producers' again, who are woken if they
     /// wait for it.
     pub fn release(&mut self) {
+        if !self.claimant.is_this() {
+            return;
+        }
         self.runs.clear();
         let (roles, geometry) = (*self.channel.roles(), self.channel.geometry());
         for (lane, rx) in self.lanes.iter_mut().enumerate().filter(|(_, rx)| rx.holds()) {
@@ -153,6 +180,7 @@ impl Consumer {
     /// # Errors
     /// As [`peek`](Self::peek).
     pub fn release_within(&mut self, bytes: usize, extra: usize) -> Result<()> {
+        self.check_claimant()?;
         for rx in &mut self.lanes {
             rx.rewind();
         }
@@ -185,6 +213,7 @@ impl Consumer {
     /// # Errors
     /// [`Error::Removed`]; [`Error::NotOurs`] naming lane and field.
     pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
+        self.check_claimant()?;
         let (key, roles, patience) = (self.channel.key(), *self.channel.roles(), self.patience);
         let doorbell = &self.channel.segment().header().server_bell;
         let lanes = &mut self.lanes;
@@ -228,7 +257,9 @@ impl Consumer {
     /// Notes in the segment that an End record was taken, before it is released: should this
     /// server be killed before it has removed the channel, the next one ends in its stead.
     pub fn note_end(&self) {
-        self.channel.segment().header().note_end();
+        if self.claimant.is_this() {
+            self.channel.segment().header().note_end();
+        }
     }
 
     /// Was a predecessor killed after it had taken an End record and before it had ended?
@@ -238,7 +269,9 @@ impl Consumer {
 
     /// Takes [`note_end`](Self::note_end) back: this server does not end at an End record.
     pub fn forget_end(&self) {
-        self.channel.segment().header().say_open();
+        if self.claimant.is_this() {
+            self.channel.segment().header().say_open();
+        }
     }
 
     /// Tells the producers that the channel is about to be removed, and looks at nothing that is
@@ -248,6 +281,7 @@ impl Consumer {
     /// # Errors
     /// As [`peek`](Self::peek).
     pub fn close(&mut self) -> Result<()> {
+        self.check_claimant()?;
         self.channel.segment().header().say_closing();
         self.freeze()
     }
@@ -265,7 +299,10 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.channel.roles().release_server(self.channel.geometry().lanes);
+        // Else the role is the parent's: this process only detaches.
+        if self.check_claimant().is_ok() {
+            self.channel.roles().release_server(self.channel.geometry().lanes);
+        }
     }
 }
 

@@ -92,6 +92,21 @@ pub enum Error {
         /// Who holds it; 0: a process outside of the caller's pid namespace.
         pid: i32,
     },
+    /// The role is that of the process which this one was forked from. Nothing was sent or taken.
+    Forked {
+        /// The channel's key.
+        key: Key,
+        /// The role.
+        role: Role,
+        /// Who claimed it.
+        pid: i32,
+    },
+    /// What was committed is in the segment, but this process may not ring for the server any
+    /// more, as after setuid(2): it may sleep on.
+    NotRung {
+        /// The channel's key.
+        key: Key,
+    },
     /// The semaphores were removed and others still use the segment.
     StillAttached {
         /// The channel's key.
@@ -210,6 +225,25 @@ impl fmt::Display for Error {
                 "{role} of key {key} is held by a process outside of this pid namespace (EAGAIN): \
                  stop that process or use another key"
             ),
+            Error::Busy { key, role, pid } if *pid == std::process::id() as i32 => write!(
+                f,
+                "{role} of key {key} is held by this very process, pid {pid} (EAGAIN): it claimed \
+                 it before, perhaps before exec(2), which keeps roles and loses what they are used \
+                 with: close the channel first, and before exec"
+            ),
+            Error::Forked { key, role, pid } => write!(
+                f,
+                "{role} of key {key} belongs to pid {pid}, which claimed it, and not to its child \
+                 pid {} (EPERM): nothing was sent or taken; open the channel after fork(2) and \
+                 daemon(3)",
+                std::process::id()
+            ),
+            Error::NotRung { key } => write!(
+                f,
+                "what was committed to key {key} was sent, but not rung for: this process may not \
+                 use the semaphores any more (EACCES), and a server that sleeps may sleep on: \
+                 drop privileges (setuid(2), setgid(2)) first, then open"
+            ),
             Error::Busy { key, role, pid } => write!(
                 f,
                 "{role} of key {key} is held by pid {pid} (EAGAIN): stop that process or use \
@@ -229,7 +263,7 @@ impl fmt::Display for Error {
                 ),
                 Awaited::Lane(lanes) => write!(
                     f,
-                    "all {lanes} lane(s) of key {key} are held by other clients (ETIMEDOUT): see \
+                    "all {lanes} lane(s) of key {key} are held by clients (ETIMEDOUT): see \
                      `shmdemo-server status`, wait longer with --timeout, or create the channel \
                      with more --lanes"
                 ),

@@ -103,6 +103,7 @@ pub mod layout;
 mod limits;
 mod manage;
 mod memory;
+mod process;
 mod producer;
 #[doc(hidden)]
 pub mod program;

@@ -1,8 +1,9 @@
 //! The sending side: one lane, reserved, written and committed by this process alone.
 
 use crate::channel::Channel;
-use crate::error::{Awaited, Error, Result};
+use crate::error::{Awaited, Error, Result, Role};
 use crate::memory::Bytes;
+use crate::process::Claimant;
 use crate::ring::{Kind, Reserved, Tx};
 use crate::roles::Interrupter;
 use crate::sync::Ordering;
@@ -11,10 +12,14 @@ use core::ptr::NonNull;
 use core::time::Duration;
 
 /// The producer of one lane. Dropping it gives the lane back.
+///
+/// The lane is this process's. In a child made by fork(2) every call fails with [`Error::Forked`]
+/// or does nothing, a slot reserved before the fork sends nothing, and dropping it only detaches.
 pub struct Producer {
     tx: Tx,
     lane: u32,
     patience: Patience,
+    claimant: Claimant,
     /// Last: `tx` points into its segment.
     channel: Channel,
 }
@@ -33,6 +38,7 @@ impl Channel {
     /// [`Error::NotOurs`] where the lane's words are damaged.
     pub fn into_producer(self, deadline: Deadline) -> Result<Producer> {
         let geometry = self.geometry();
+        let claimant = Claimant::this();
         let lane = self.roles().claim_lane(geometry.lanes, deadline)?;
         let (words, bytes) = self.segment().lane(&geometry, lane);
         let tx = match Tx::new(words, bytes, geometry.max_message) {
@@ -43,7 +49,7 @@ impl Channel {
             }
         };
         let patience = Patience::for_this_machine();
-        let mut producer = Producer { tx, lane, patience, channel: self };
+        let mut producer = Producer { tx, lane, patience, claimant, channel: self };
         // What a predecessor committed and was killed before ringing for.
         producer.ring();
         Ok(producer)
@@ -78,7 +84,24 @@ impl Producer {
         Ok(reserved.map(|reserved| Slot { producer: self, reserved }))
     }
 
+    /// [`check_claimant`](Self::check_claimant) at the price of one load.
+    #[cfg(feature = "capi")]
+    pub(crate) fn check_claimed_here(&self) -> Result<()> {
+        match self.claimant.is_this() {
+            true => Ok(()),
+            false => self.check_claimant(),
+        }
+    }
+
+    /// Fails in a process that was forked from the one that claimed the lane.
+    pub(crate) fn check_claimant(&self) -> Result<()> {
+        self.claimant.check(self.channel.key(), Role::Lane(self.lane))
+    }
+
     fn checked(&self, len: usize) -> Result<u32> {
+        if !self.claimant.is_this() {
+            return Err(self.claimant.error(self.channel.key(), Role::Lane(self.lane)));
+        }
         let max = self.tx.max_message();
         match u32::try_from(len) {
             Ok(len) if len <= max => Ok(len),
@@ -92,6 +115,7 @@ impl Producer {
 
     #[cold]
     fn wait_for_room(&mut self, len: u32, deadline: Deadline) -> Result<Option<Reserved>> {
+        self.check_claimant()?;
         let key = self.channel.key();
         let (lane, patience) = (self.lane, self.patience);
         let bell = self.channel.roles().room_bell(lane);
@@ -120,13 +144,14 @@ impl Producer {
     /// Sends `message`, waiting for room until `deadline`, and rings for the server.
     ///
     /// # Errors
-    /// As [`reserve`](Self::reserve), and [`Error::TimedOut`] where there is no room in time.
+    /// As [`reserve`](Self::reserve), [`Error::TimedOut`] where there is no room in time, and
+    /// [`Error::NotRung`] where it was sent and this process may not ring any more.
     pub fn send(&mut self, message: &[u8], deadline: Deadline) -> Result<()> {
         loop {
             if let Some(mut slot) = self.reserve(message.len(), deadline)? {
                 slot.write(0, message);
                 slot.commit(message.len());
-                return Ok(());
+                return self.check_rung();
             }
             if deadline.passed() {
                 let awaited = Awaited::Room(self.lane);
@@ -135,10 +160,21 @@ impl Producer {
         }
     }
 
+    /// Fails where this process was refused to ring for what it had committed.
+    pub(crate) fn check_rung(&self) -> Result<()> {
+        match self.channel.roles().ring_refused() {
+            false => Ok(()),
+            true => Err(Error::NotRung { key: self.channel.key() }),
+        }
+    }
+
     /// Commits what was [staged](Slot::stage) and rings for the server if it sleeps: once after a
     /// batch of these, or of [`commit_quietly`](Slot::commit_quietly).
     #[inline]
     pub fn ring(&mut self) {
+        if !self.claimant.is_this() {
+            return;
+        }
         self.tx.publish();
         let doorbell = &self.channel.segment().header().server_bell;
         doorbell.ring(&self.channel.roles().server_bell());
@@ -148,6 +184,9 @@ impl Producer {
     /// another program wrote into the words that this depends on: to be called before a long wait
     /// for something else, such as input. One or two system calls.
     pub fn ring_surely(&mut self) {
+        if !self.claimant.is_this() {
+            return;
+        }
         self.tx.republish();
         self.ring();
         self.channel.roles().server_bell().remind();
@@ -196,6 +235,7 @@ impl Producer {
     /// # Errors
     /// [`Error::Removed`]; [`Error::NotOurs`] where the lane's words are damaged.
     pub fn check(&mut self) -> Result<()> {
+        self.check_claimant()?;
         match self.channel.check() {
             // Removed comes after released, so this look is the last word.
             Err(e) if e.is_removed() && self.drained()? => Ok(()),
@@ -210,6 +250,7 @@ impl Producer {
     /// # Errors
     /// As [`check`](Self::check).
     pub fn finish(&mut self, mut go_on: impl FnMut() -> bool) -> Result<bool> {
+        self.check_claimant()?;
         self.ring_surely();
         // `closing` is asked after the last commit: a server that has not said it yet will see
         // that commit.
@@ -261,6 +302,9 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        if self.check_claimant().is_err() {
+            return; // the parent's: this process only detaches
+        }
         self.tx.publish();
         self.channel.roles().release_lane(self.lane);
     }
@@ -326,7 +370,9 @@ impl Slot<'_> {
     #[inline]
     pub fn stage(self, len: usize) {
         let len = self.checked(len);
-        self.producer.tx.stage(self.reserved, len);
+        if self.producer.claimant.is_this() {
+            self.producer.tx.stage(self.reserved, len);
+        }
     }
 
     /// Sends the first `len` bytes as the End record, which asks the server to end, and rings.
@@ -340,7 +386,9 @@ impl<'a> Slot<'a> {
     #[inline]
     fn finish(self, len: usize, kind: Kind) -> &'a mut Producer {
         let len = self.checked(len);
-        self.producer.tx.commit(self.reserved, len, kind);
+        if self.producer.claimant.is_this() {
+            self.producer.tx.commit(self.reserved, len, kind);
+        }
         self.producer
     }
 }

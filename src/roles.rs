@@ -25,6 +25,7 @@ use crate::layout::{BadField, MAX_LANES};
 use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
 use crate::sysv::{Key, SysError};
 use crate::wait::Deadline;
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use nix::errno::Errno;
 
 const CREATE: u16 = 0;
@@ -72,7 +73,20 @@ impl Interrupter {
 
 /// Adds 1 to a bell. A full one (ERANGE) rings already; a removed one ends the sleep itself.
 fn post(id: SemId, num: u16) {
-    let _ = sem::operate(id, &[Op::new(num, 1)], Wait::Never);
+    if let Err(e) = sem::operate(id, &[Op::new(num, 1)], Wait::Never) {
+        note_refusal(id, e);
+    }
+}
+
+/// The set that this process was refused to ring; -1: none. The kernel looks at permissions at
+/// every call, and a process that gives its privileges up loses those of a set it has claimed in.
+static REFUSED: AtomicI32 = AtomicI32::new(-1);
+
+fn note_refusal(id: SemId, e: SysError) {
+    if e.is_refusal() {
+        // Relaxed: read by the thread that rang, or too late anyway.
+        REFUSED.store(id.raw(), Relaxed);
+    }
 }
 
 /// The two operations that change nothing now and add 1 to `num` when the process ends.
@@ -328,6 +342,12 @@ impl Roles {
         Bell { roles: *self, num: ROOM_BELLS + lane as u16 }
     }
 
+    /// Was this process refused to ring for somebody?
+    #[inline]
+    pub fn ring_refused(&self) -> bool {
+        REFUSED.load(Relaxed) == self.id.raw()
+    }
+
     /// Is the set still there?
     pub fn check(&self) -> Result<()> {
         sem::value(self.id, SERVER).map(drop).map_err(|e| self.error(e))
@@ -350,8 +370,10 @@ impl Bell {
     /// Wakes who sleeps here or is about to, unless a ring is pending already: for what must not
     /// depend on the doorbell's words, which a peer can spoil.
     pub fn remind(&self) {
-        if sem::value(self.roles.id, self.num).is_ok_and(|rings| rings == 0) {
-            self.post();
+        match sem::value(self.roles.id, self.num) {
+            Ok(0) => self.post(),
+            Ok(_) => {}
+            Err(e) => note_refusal(self.roles.id, e),
         }
     }
 

@@ -11,9 +11,10 @@
 #![allow(unsafe_code)]
 
 use crate::channel::{inspect, Options};
-use crate::error::{Awaited, Error, Object, Result};
+use crate::error::{Awaited, Error, Object, Result, Role};
 use crate::futex;
 use crate::layout::BadField;
+use crate::process::Claimant;
 use crate::roles::Roles;
 use crate::sync::AtomicU32;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
@@ -47,6 +48,7 @@ pub struct SharedUseSegment {
     attach: Attach,
     roles: Roles,
     held: Held,
+    claimant: Claimant,
     /// Open to everybody, as the C programs make it.
     pub open_to_all: bool,
 }
@@ -108,6 +110,7 @@ impl SharedUseSegment {
         let ready = Self::under_lock(options, mode, &roles);
         roles.unlock();
         let (attach, open_to_all) = ready?;
+        let claimant = Claimant::this();
         let held = match end {
             End::Server => {
                 roles.claim_server(1)?;
@@ -115,7 +118,7 @@ impl SharedUseSegment {
             }
             End::Client => Held::Lane(roles.claim_lane(1, deadline)?),
         };
-        Ok(Some(Self { options: options.clone(), attach, roles, held, open_to_all }))
+        Ok(Some(Self { options: options.clone(), attach, roles, held, claimant, open_to_all }))
     }
 
     fn under_lock(options: &Options, mode: u32, roles: &Roles) -> Result<(Attach, bool)> {
@@ -145,6 +148,15 @@ impl SharedUseSegment {
         Ok((attach, open_to_all))
     }
 
+    /// Fails in a process that was forked from the one that took this end.
+    fn check_claimant(&self) -> Result<()> {
+        let role = match self.held {
+            Held::Server => Role::Server,
+            Held::Lane(lane) => Role::Lane(lane),
+        };
+        self.claimant.check(self.options.key, role)
+    }
+
     fn words(&self) -> *mut SharedUse {
         self.attach.base().as_ptr().cast()
     }
@@ -161,6 +173,7 @@ impl SharedUseSegment {
     /// # Errors
     /// [`Error::Removed`].
     pub fn wait(&self, written: bool, deadline: Deadline) -> Result<bool> {
+        self.check_claimant()?;
         // Acquire: the text before the flag; pairs with the Release in `write` or `taken`.
         let value = self.flag().load(Acquire);
         if (value != 0) != written {
@@ -206,6 +219,9 @@ impl SharedUseSegment {
 
     /// Gives the buffer back: the text is taken.
     pub fn taken(&self) {
+        if self.check_claimant().is_err() {
+            return;
+        }
         // Release: the reads before it; pairs with the Acquire in `wait`.
         self.flag().store(0, Release);
         futex::wake(self.flag());
@@ -216,6 +232,7 @@ impl SharedUseSegment {
     /// # Errors
     /// [`Error::TooLong`] above [`MAX_TEXT`] bytes.
     pub fn write(&self, text: &[u8]) -> Result<()> {
+        self.check_claimant()?;
         if text.len() > MAX_TEXT {
             return Err(Error::TooLong { len: text.len(), max: MAX_TEXT as u32 });
         }
@@ -256,6 +273,9 @@ impl SharedUseSegment {
 
 impl Drop for SharedUseSegment {
     fn drop(&mut self) {
+        if self.check_claimant().is_err() {
+            return; // the parent's: this process only detaches
+        }
         match self.held {
             Held::Server => self.roles.release_server(1),
             Held::Lane(lane) => self.roles.release_lane(lane),

@@ -41,7 +41,9 @@ unsafe fn work<'a>(handle: *mut shmdemo_consumer) -> Result<(&'a Waker, &'a mut 
         return Err(misuse("the consumer is NULL"));
     }
     // SAFETY: the caller's promise. Two fields apart, so that `wake` may use the waker meanwhile.
-    Ok(unsafe { (&(*handle).waker, &mut (*handle).consumer) })
+    let (waker, consumer) = unsafe { (&(*handle).waker, &mut (*handle).consumer) };
+    consumer.check_claimed_here()?;
+    Ok((waker, consumer))
 }
 
 /// Opens a channel and claims the server role.
@@ -76,10 +78,7 @@ pub unsafe extern "C" fn shmdemo_consumer_close(consumer: *mut shmdemo_consumer)
     }
     // SAFETY: from `shmdemo_consumer_open`, and the caller gives it up.
     let handle = unsafe { Box::from_raw(consumer) };
-    if handle.waker.is_of_another_process() {
-        // After fork(2): role and attach are the parent's.
-        core::mem::forget(handle);
-    }
+    drop(handle);
 }
 
 /// Waits until there is a record; 1: there is, 0: not in time.

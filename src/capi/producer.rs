@@ -37,7 +37,9 @@ unsafe fn work<'a>(handle: *mut shmdemo_producer) -> Result<(&'a Waker, &'a mut 
         return Err(misuse("the producer is NULL"));
     }
     // SAFETY: the caller's promise. Two fields apart, so that `wake` may use the waker meanwhile.
-    Ok(unsafe { (&(*handle).waker, &mut (*handle).work) })
+    let (waker, work) = unsafe { (&(*handle).waker, &mut (*handle).work) };
+    work.producer.check_claimed_here()?;
+    Ok((waker, work))
 }
 
 /// Opens a channel and claims a lane.
@@ -74,11 +76,6 @@ pub unsafe extern "C" fn shmdemo_producer_close(producer: *mut shmdemo_producer)
     }
     // SAFETY: from `shmdemo_producer_open`, and the caller gives it up.
     let mut handle = unsafe { Box::from_raw(producer) };
-    if handle.waker.is_of_another_process() {
-        // After fork(2): lane and attach are the parent's.
-        core::mem::forget(handle);
-        return;
-    }
     if handle.work.unsure {
         handle.work.producer.ring_surely();
     }
@@ -119,6 +116,14 @@ impl Work {
         }
     }
 
+    /// After a commit: not to be allowed to look is not that nothing was sent.
+    fn sent(&self, error: Error) -> Error {
+        match error {
+            Error::System { key, source } if source.is_refusal() => Error::NotRung { key },
+            other => other,
+        }
+    }
+
     fn commit(&mut self, len: usize, flags: u32) -> Result<(), Fault> {
         let reserved = self.reserved.ok_or_else(|| misuse("nothing is reserved"))?;
         if len > reserved {
@@ -135,7 +140,10 @@ impl Work {
         self.reserved = None;
         self.unsure = true;
         match flags & SHMDEMO_QUIETLY {
-            0 => Ok(self.producer.check()?),
+            0 => {
+                self.producer.check_rung()?;
+                Ok(self.producer.check().map_err(|e| self.sent(e))?)
+            }
             _ => Ok(()),
         }
     }

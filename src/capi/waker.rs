@@ -9,13 +9,11 @@ pub(super) struct Waker {
     interrupter: Interrupter,
     /// Set before the semaphore is raised, so who was woken by it finds this set.
     woken: AtomicBool,
-    /// Who opened the handle: a child made by fork(2) holds none of its roles.
-    pid: u32,
 }
 
 impl Waker {
     pub fn new(interrupter: Interrupter) -> Self {
-        Self { interrupter, woken: AtomicBool::new(false), pid: std::process::id() }
+        Self { interrupter, woken: AtomicBool::new(false) }
     }
 
     /// Async-signal-safe: one store and one system call; errno stays what it was.
@@ -33,9 +31,5 @@ impl Waker {
 
     pub fn is_set(&self) -> bool {
         self.woken.load(Ordering::SeqCst)
-    }
-
-    pub fn is_of_another_process(&self) -> bool {
-        self.pid != std::process::id()
     }
 }

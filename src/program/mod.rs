@@ -72,6 +72,8 @@ pub(crate) fn code_of(error: &Error) -> u8 {
             exit::PERMISSION
         }
         Error::CannotCreate { .. } | Error::System { .. } => exit::CANT_CREATE,
+        Error::Forked { .. } => exit::USAGE,
+        Error::NotRung { .. } => exit::PERMISSION,
         Error::Busy { .. } | Error::StillAttached { .. } | Error::TimedOut { .. } => exit::BUSY,
         Error::NotOurs { .. } => exit::NOT_OURS,
         Error::NotAccepted { .. } => exit::PERMISSION,

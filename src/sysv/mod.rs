@@ -29,6 +29,11 @@ impl SysError {
     pub(crate) fn last(call: &'static str) -> Self {
         Self { call, errno: Errno::last() }
     }
+
+    /// Is it that the caller may not?
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.errno, Errno::EACCES | Errno::EPERM)
+    }
 }
 
 impl core::fmt::Display for SysError {

@@ -374,6 +374,29 @@ static void forking(void)
 	pid_t child = fork();
 
 	if (child == 0) {
+		void *place;
+		uint32_t sent;
+
+		/* Nor can it send or take anything: the roles are not its own. */
+		if (shmdemo_status_read(&options, &status, sizeof status) != SHMDEMO_OK)
+			_exit(1);
+		sent = status.lane[0].sent;
+		if (shmdemo_producer_send(producer, "stray", 5, 0, 0) != SHMDEMO_USAGE ||
+		    !strstr(shmdemo_last_error(), "after fork(2)") ||
+		    shmdemo_producer_reserve(producer, 5, 0, &place) != SHMDEMO_USAGE ||
+		    shmdemo_producer_commit(producer, 0, 0) != SHMDEMO_USAGE ||
+		    shmdemo_producer_ring(producer) != SHMDEMO_USAGE ||
+		    shmdemo_producer_finish(producer, 0) != SHMDEMO_USAGE ||
+		    shmdemo_consumer_wait(consumer, 0) != SHMDEMO_USAGE ||
+		    shmdemo_consumer_peek(consumer, &record) != SHMDEMO_USAGE ||
+		    shmdemo_consumer_receive(consumer, buffer, 10, &record, 0) != SHMDEMO_USAGE ||
+		    shmdemo_consumer_release(consumer) != SHMDEMO_USAGE ||
+		    shmdemo_consumer_closing(consumer) != SHMDEMO_USAGE ||
+		    shmdemo_consumer_remove(consumer) != SHMDEMO_USAGE)
+			_exit(2);
+		if (shmdemo_status_read(&options, &status, sizeof status) != SHMDEMO_OK ||
+		    status.lane[0].sent != sent)
+			_exit(3);
 		shmdemo_producer_close(producer);
 		shmdemo_consumer_close(consumer);
 		_exit(0);

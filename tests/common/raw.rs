@@ -244,6 +244,29 @@ pub fn block_in(command: &mut std::process::Command, signals: &[nix::sys::signal
     unsafe { command.pre_exec(move || Ok(set.thread_block()?)) };
 }
 
+/// Does `work` in a child made by fork(2) and ends it with what that gives. The child has one
+/// thread, so `work` must not wait for another one of this test.
+pub fn in_child(work: impl FnOnce() -> i32) -> nix::unistd::Pid {
+    // SAFETY: the C library makes its allocator usable in the child; nothing else that other
+    // threads may hold is used there.
+    match unsafe { nix::unistd::fork() }.expect("fork") {
+        nix::unistd::ForkResult::Parent { child } => child,
+        nix::unistd::ForkResult::Child => {
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(99);
+            // SAFETY: ends the process, and nothing else.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+/// Waits for the child's end: its exit code.
+pub fn code_of(child: nix::unistd::Pid) -> i32 {
+    match nix::sys::wait::waitpid(child, None).expect("waitpid") {
+        nix::sys::wait::WaitStatus::Exited(_, code) => code,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A free place for `bytes` (whole pages) of address space with a page on either side that
 /// nothing may touch: what runs over the end of what is attached here ends the process.
 pub fn guarded_place(bytes: usize) -> usize {
