@@ -4,12 +4,12 @@
 pub(crate) mod inspect;
 mod open;
 
-use crate::error::{Error, Object, Result};
+use crate::error::{Error, Object, Refusal, Result};
 use crate::layout::Geometry;
 use crate::memory::Segment;
 use crate::roles::Roles;
 use crate::sysv::shm::{AttachOptions, ShmId};
-use crate::sysv::{Key, Perm, PermChange};
+use crate::sysv::{Key, Perm};
 
 /// How to open a channel.
 #[derive(Debug, Clone)]
@@ -20,13 +20,18 @@ pub struct Options {
     pub geometry: Geometry,
     /// Create the channel if there is none; otherwise wait for somebody else to.
     pub create: bool,
-    /// Mode of what is created, and, if given, applied by its owner to what is there; default
-    /// 0600.
+    /// Mode of what is created; default 0600. One that everybody can write also says that a
+    /// channel is joined that everybody can write.
     pub mode: Option<u32>,
-    /// Group of what is created, and applied by its owner to what is there.
+    /// Group of what is created.
     pub group: Option<u32>,
+    /// Mode and group, where given, are also set on a channel that is there (IPC_SET), if the
+    /// caller may. For servers: a client never changes a live channel.
+    pub adjust: bool,
     /// A user, besides the caller and root, whose segment is accepted.
     pub owner: Option<u32>,
+    /// The owner of what is created, instead of the caller; accepted like `owner`.
+    pub create_as: Option<u32>,
     /// Where to attach.
     pub attach: AttachOptions,
     /// Keep the segment out of swap (SHM_LOCK).
@@ -42,7 +47,9 @@ impl Options {
             create: true,
             mode: None,
             group: None,
+            adjust: false,
             owner: None,
+            create_as: None,
             attach: AttachOptions::default(),
             lock: false,
         }
@@ -60,24 +67,40 @@ impl Options {
         size: usize,
         joining: bool,
     ) -> Result<()> {
-        let euid = nix::unistd::geteuid().as_raw();
-        let trusted = |uid| uid == euid || uid == 0 || Some(uid) == self.owner;
-        let refuse = |open_to_all| {
+        let refuse = |why| {
             let Perm { uid, cuid, mode, .. } = *perm;
-            Err(Error::NotAccepted { key: self.key, object, uid, cuid, mode, size, open_to_all })
+            Err(Error::NotAccepted { key: self.key, object, uid, cuid, mode, size, why })
         };
-        if !trusted(perm.uid) || !trusted(perm.cuid) {
-            return refuse(false);
+        // Also where it is the number of `--owner` or our own: it says nothing.
+        if [perm.uid, perm.cuid].into_iter().any(crate::users::is_nobodys) {
+            return refuse(Refusal::Nobodys);
+        }
+        if !self.trusts(perm) {
+            return refuse(Refusal::Owner);
         }
         let meant = self.mode.is_some_and(|mode| mode & 0o002 != 0);
         if joining && perm.mode & 0o002 != 0 && !meant {
-            return refuse(true);
+            return refuse(Refusal::OpenToAll);
         }
         Ok(())
     }
 
-    fn perm_change(&self) -> PermChange {
-        PermChange { uid: None, gid: self.group, mode: self.mode }
+    /// Are owner and creator users whose segment is used?
+    fn trusts(&self, perm: &Perm) -> bool {
+        let euid = nix::unistd::geteuid().as_raw();
+        [perm.uid, perm.cuid]
+            .into_iter()
+            .all(|uid| uid == euid || uid == 0 || [self.owner, self.create_as].contains(&Some(uid)))
+    }
+
+    /// The refusal where the kernel did not let the caller look: whose it is everybody may know.
+    pub(crate) fn closed(&self, object: Object, perm: &Perm, size: usize) -> Error {
+        let Perm { uid, cuid, mode, .. } = *perm;
+        let why = match self.accepts(object, perm, size, false) {
+            Err(Error::NotAccepted { why, .. }) => why,
+            _ => Refusal::Closed,
+        };
+        Error::NotAccepted { key: self.key, object, uid, cuid, mode, size, why }
     }
 }
 
@@ -98,6 +121,8 @@ pub struct Channel {
     geometry: Geometry,
     roles: Roles,
     opened: Opened,
+    /// Mode and group that a channel found was changed from.
+    adjusted: Option<Perm>,
     segment: Segment,
 }
 
@@ -115,6 +140,11 @@ impl Channel {
     /// How it was got.
     pub fn opened(&self) -> Opened {
         self.opened
+    }
+
+    /// Owner, group and mode that the channel had before [`Options::adjust`] changed them.
+    pub fn adjusted(&self) -> Option<Perm> {
+        self.adjusted
     }
 
     /// The kernel's number of the segment, as `ipcs -m` shows it.
@@ -140,7 +170,7 @@ impl Channel {
     /// # Errors
     /// [`Error::Removed`] if one of them was removed.
     pub fn check(&self) -> Result<()> {
-        if inspect::stat(self.key, self.id())?.removed {
+        if inspect::stat_ours(self.key, self.id())?.removed {
             return Err(Error::Removed { key: self.key, object: Object::Segment });
         }
         self.roles.check()

@@ -48,6 +48,19 @@ impl fmt::Display for Object {
     }
 }
 
+/// Why a segment or a set is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Owner or creator is neither the caller, nor root, nor the user named with `--owner`.
+    Owner,
+    /// One of them is shown by the number of users that have none in this user namespace.
+    Nobodys,
+    /// Everybody can write it.
+    OpenToAll,
+    /// The owner is accepted, and the mode does not let the caller in.
+    Closed,
+}
+
 /// What a wait was for that took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaited {
@@ -150,8 +163,8 @@ pub enum Error {
         mode: u32,
         /// Its size in bytes (segment) or semaphores (set), where known.
         size: usize,
-        /// The owner is accepted, the mode is not.
-        open_to_all: bool,
+        /// Why.
+        why: Refusal,
     },
     /// A message longer than the channel takes; nothing of it was sent.
     TooLong {
@@ -287,7 +300,7 @@ impl fmt::Display for Error {
                      `shmdemo-server remove --force` or `ipcrm`"
                 )
             }
-            Error::NotAccepted { key, object, uid, cuid, mode, size, open_to_all } => {
+            Error::NotAccepted { key, object, uid, cuid, mode, size, why } => {
                 let (units, kind) = match object {
                     Object::Segment => ("size", 'm'),
                     Object::Semaphores => ("semaphores", 's'),
@@ -297,18 +310,31 @@ impl fmt::Display for Error {
                     "the {object} of key {key} is not accepted (EACCES): uid {uid}, creator uid \
                      {cuid}, mode {mode:04o}, {units} {size}; it was left as it is: "
                 )?;
-                if *open_to_all {
-                    write!(
+                match why {
+                    Refusal::OpenToAll => write!(
                         f,
                         "everybody can write it; close it with `shmdemo-server set --mode 0600`, or \
                          say that this is meant with --mode {mode:04o}"
-                    )
-                } else {
-                    write!(
+                    ),
+                    Refusal::Owner => write!(
                         f,
                         "if that user is meant, say so with --owner, else use another key (see \
                          `ipcs -{kind}`)"
-                    )
+                    ),
+                    Refusal::Nobodys => write!(
+                        f,
+                        "users without a number in this user namespace are all shown as this one, \
+                         so whose it is can't be told: run both programs in one user namespace, or \
+                         map the user into this one (/proc/self/uid_map)"
+                    ),
+                    Refusal::Closed => write!(
+                        f,
+                        "the owner is accepted, and the mode does not let uid {} in; as the owner \
+                         or root give it over with `shmdemo-server set --uid {0}`, let a group in \
+                         with `shmdemo-server set --mode 0660 --gid GROUP`, or, where nothing in it \
+                         is needed, `shmdemo-server remove` it and start the server first",
+                        nix::unistd::geteuid()
+                    ),
                 }
             }
             Error::TooLong { len, max } => write!(

@@ -113,11 +113,12 @@ pub mod shared_use;
 mod status;
 mod sync;
 pub mod sysv;
+mod users;
 mod wait;
 
 pub use channel::{Channel, Opened, Options};
 pub use consumer::{Consumer, Record};
-pub use error::{Awaited, Error, Object, Result, Role};
+pub use error::{Awaited, Error, Object, Refusal, Result, Role};
 pub use layout::Geometry;
 pub use manage::{remove, set};
 pub use producer::{Producer, Slot};

@@ -20,7 +20,7 @@ fn find(options: &Options) -> Result<Found> {
     let key = options.key;
     let segment = inspect::find_segment(key)?;
     if let Some(id) = segment {
-        let stat = inspect::stat(key, id)?;
+        let stat = inspect::stat(options, id)?;
         options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
     }
     let roles = Roles::find(key)?;
@@ -37,7 +37,7 @@ fn find(options: &Options) -> Result<Found> {
 /// read-only attach.
 fn check(key: Key, id: ShmId, shared_use: bool) -> Result<()> {
     if shared_use {
-        return crate::shared_use::check_size(key, inspect::stat(key, id)?.bytes);
+        return crate::shared_use::check_size(key, inspect::stat_ours(key, id)?.bytes);
     }
     let look = AttachOptions { read_only: true, ..Default::default() };
     let attach = inspect::attach(key, id, &look)?;

@@ -101,7 +101,10 @@ impl SharedUseSegment {
         let roles = match Roles::find(key)? {
             Some(roles) => roles,
             None => match Roles::create(key, mode)? {
-                Some(roles) => roles,
+                Some(roles) => {
+                    options.give_over(None, &roles)?;
+                    roles
+                }
                 None => return Ok(None),
             },
         };
@@ -129,7 +132,13 @@ impl SharedUseSegment {
         let id = match inspect::find_segment(key)? {
             Some(id) => id,
             None => match shm::create(key, SEGMENT_BYTES, mode) {
-                Ok(id) => id,
+                Ok(id) => {
+                    if let Err(e) = options.give_over(Some(id), roles) {
+                        let _ = shm::remove(id);
+                        return Err(e);
+                    }
+                    id
+                }
                 // A C program was faster.
                 Err(e) if e.errno == Errno::EEXIST => {
                     shm::find(key).map_err(|e| Error::from_sys(key, Object::Segment, e))?
@@ -194,7 +203,7 @@ impl SharedUseSegment {
     /// [`Error::Removed`].
     pub fn check(&self) -> Result<()> {
         let key = self.options.key;
-        if inspect::stat(key, self.attach.id())?.removed {
+        if inspect::stat_ours(key, self.attach.id())?.removed {
             return Err(Error::Removed { key, object: Object::Segment });
         }
         Ok(())
@@ -286,7 +295,7 @@ impl Drop for SharedUseSegment {
 /// Checks owner and size; true: it is open to everybody.
 fn accept(id: ShmId, options: &Options) -> Result<bool> {
     let key = options.key;
-    let stat = inspect::stat(key, id)?;
+    let stat = inspect::stat(options, id)?;
     options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
     check_size(key, stat.bytes)?;
     Ok(stat.perm.mode & 0o002 != 0)
@@ -321,7 +330,7 @@ pub fn look(options: &Options) -> Result<Seen> {
     let key = options.key;
     let id = inspect::find_segment(key)?.ok_or(Error::NoChannel(key))?;
     accept(id, options)?;
-    let stat = inspect::stat(key, id)?;
+    let stat = inspect::stat(options, id)?;
     let read_only = AttachOptions { read_only: true, ..Default::default() };
     let attach = inspect::attach(key, id, &read_only)?;
     check_size(key, attach.bytes())?;

@@ -62,7 +62,7 @@ impl Status {
     pub fn read(options: &Options) -> Result<Self> {
         let key = options.key;
         let id = inspect::find_segment(key)?.ok_or(Error::NoChannel(key))?;
-        let stat = inspect::stat(key, id)?;
+        let stat = inspect::stat(options, id)?;
         options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
         let look = AttachOptions { read_only: true, ..Default::default() };
         let attach = inspect::attach(key, id, &look)?;

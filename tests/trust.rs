@@ -264,6 +264,113 @@ impl Others {
 }
 
 #[test]
+fn a_client_never_changes_a_channel_that_is_there() {
+    let channel = Channel::new();
+    run(channel.client(&["--mode", "0640"]), b"one\n").expect(0);
+    let (segment, set) = (channel.segment(), sem_row(channel.key));
+    assert_eq!(segment.perms & 0o777, 0o640, "what it creates has its mode");
+    let group = if geteuid().is_root() { "1".into() } else { segment.gid.to_string() };
+    for args in [&["--mode", "0600"][..], &["--mode", "0666", "--group", &group]] {
+        run(channel.client(args), b"two\n").expect(0);
+        let now = channel.segment();
+        assert_eq!((now.perms, now.gid), (segment.perms, segment.gid), "{args:?}");
+        assert_eq!(sem_row(channel.key), set, "{args:?}");
+    }
+    // A server may, and says so; where nothing changes, there is nothing to say.
+    for said in [true, false] {
+        let server = channel.running(&["--mode", "0660", "--persist"]);
+        assert_eq!(channel.segment().perms & 0o777, 0o660);
+        server.signal(SIGTERM);
+        let out = server.finish();
+        out.expect(0);
+        assert_eq!(out.said().contains("they were 0640"), said, "{}", out.stderr);
+    }
+}
+
+#[test]
+fn whose_owner_is_accepted_and_whose_mode_is_closed_is_told_what_helps() {
+    let Some(others) = Others::here() else { return };
+    let channel = Channel::new();
+    run(channel.client(&[]), b"from root\n").expect(0);
+    for mut joiner in joiners(&channel) {
+        for args in [&[][..], &["--owner", "root"]] {
+            joiner.args(args);
+            let again = || {
+                let mut again = Command::new(joiner.get_program());
+                again.args(joiner.get_args());
+                again
+            };
+            let out = run(others.run_as(ANNE, ANNE, again()), b"x\n");
+            let out = out.fails(77, &["uid 0", "0600", "set --uid 54321", "set --mode 0660"]);
+            assert!(!out.said().contains("say so with --owner"), "{}", out.stderr);
+        }
+    }
+    // What it says helps.
+    run(channel.sub("set", &["--uid", &ANNE.to_string()]), b"").expect(0);
+    let server = others.run_as(ANNE, ANNE, channel.server(&["--persist"]));
+    let server = common::Proc::spawn(server);
+    server.wait_stdout("the line", |out| out == b"from root\n");
+    server.signal(SIGTERM);
+    server.finish().expect(0);
+}
+
+#[test]
+fn root_creates_for_the_services_user() {
+    let Some(others) = Others::here() else { return };
+    for protocol in ["ring", "shared_use_st"] {
+        let channel = Channel::new();
+        let args = ["--protocol", protocol, "--create-as", &ANNE.to_string()];
+        run(channel.client(&args), b"before the server\n").expect(0);
+        let (segment, set) = (channel.segment(), sem_row(channel.key).expect("a set"));
+        assert_eq!((segment.uid, segment.cuid, set.uid), (ANNE, 0, ANNE));
+        assert_eq!((segment.perms & 0o777, set.perms & 0o777), (0o600, 0o600));
+        let mut server = channel.server(&["--protocol", protocol]);
+        server = others.run_as(ANNE, ANNE, server);
+        let server = common::Proc::spawn(server);
+        server.wait_stdout("the line", |out| out == b"before the server\n");
+        run(channel.client(&args), b"and after\nend\n").expect(0);
+        assert_eq!(server.finish().expect(0).text(), "before the server\nand after\n");
+        channel.assert_gone();
+    }
+}
+
+/// In a user namespace that has no number for a user, all such are shown as one.
+#[test]
+fn a_stranger_without_a_number_here_is_not_taken_for_oneself() {
+    let Some(others) = Others::here() else { return };
+    if common::find_program("unshare").is_none() {
+        return skipped("no unshare");
+    }
+    let channel = Channel::new();
+    let stranger = channel.client(&["--mode", "0660"]);
+    run(others.run_as(BEN, THEIR_GROUP, stranger), b"bait\n").expect(0);
+    let bytes = channel.bytes();
+    let apart = |command: Command| {
+        let name = std::path::Path::new(command.get_program()).file_name().expect("its name");
+        let mut unshare = Command::new("unshare");
+        unshare.arg("--user").arg(others.folder.0.join(name)).args(command.get_args());
+        unshare.uid(ANNE).gid(THEIR_GROUP);
+        unshare
+    };
+    let mut version = Command::new("shmdemo-server");
+    version.arg("--version");
+    if run(apart(version), b"").code() != 0 {
+        return skipped("no user namespaces");
+    }
+    for mut joiner in joiners(&channel) {
+        for owner in [&[][..], &["--owner", "65534"]] {
+            joiner.args(owner);
+            let mut again = Command::new(joiner.get_program());
+            again.args(joiner.get_args());
+            let out = run(apart(again), b"a secret\n");
+            let out = out.fails(77, &["uid 65534", "user namespace", "uid_map"]);
+            assert!(!out.said().contains("--owner"), "{}", out.stderr);
+        }
+    }
+    assert_eq!(channel.bytes(), bytes);
+}
+
+#[test]
 fn another_users_segment_is_77_unless_its_owner_is_accepted() {
     let Some(others) = Others::here() else { return };
     let channel = Channel::new();

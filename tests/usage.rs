@@ -43,8 +43,14 @@ const COMMANDS: &[(&str, &[(&str, &str)])] = &[
     ("set", &[("--mode", "0600"), ("--uid", "0"), ("--gid", "0")]),
     ("remove", &[("--force", "")]),
 ];
-const CLIENT: &[(&str, &str)] =
-    &[("--no-create", ""), ("--end-word", "end"), ("--timeout", "1"), ("--mode", "0600")];
+const CLIENT: &[(&str, &str)] = &[
+    ("--no-create", ""),
+    ("--end-word", "end"),
+    ("--timeout", "1"),
+    ("--mode", "0600"),
+    ("--group", "0"),
+    ("--create-as", "0"),
+];
 
 /// Everything in the text that looks like an option.
 fn options(text: &str) -> BTreeSet<String> {

@@ -9,7 +9,7 @@ use crate::roles::Roles;
 use crate::sync::load_acquire;
 use crate::sync::Ordering::Relaxed;
 use crate::sysv::shm::{self, Attach, AttachOptions, ShmId, ShmStat};
-use crate::sysv::{sem, Key, Perm};
+use crate::sysv::{sem, Key};
 use nix::errno::Errno;
 
 /// The segment of `key`, if there is one.
@@ -22,14 +22,16 @@ pub(crate) fn find_segment(key: Key) -> Result<Option<ShmId>> {
 }
 
 /// IPC_STAT; where that is not allowed, the refusal that names owner, mode and size.
-pub(crate) fn stat(key: Key, id: ShmId) -> Result<ShmStat> {
+pub(crate) fn stat(options: &Options, id: ShmId) -> Result<ShmStat> {
     shm::stat(id).map_err(|e| match (e.errno, shm::public_stat(id)) {
-        (Errno::EACCES, Some((Perm { uid, cuid, mode, .. }, size))) => {
-            let object = Object::Segment;
-            Error::NotAccepted { key, object, uid, cuid, mode, size, open_to_all: false }
-        }
-        _ => Error::from_sys(key, Object::Segment, e),
+        (Errno::EACCES, Some((perm, size))) => options.closed(Object::Segment, &perm, size),
+        _ => Error::from_sys(options.key, Object::Segment, e),
     })
+}
+
+/// IPC_STAT of a segment that was accepted.
+pub(crate) fn stat_ours(key: Key, id: ShmId) -> Result<ShmStat> {
+    shm::stat(id).map_err(|e| Error::from_sys(key, Object::Segment, e))
 }
 
 pub(crate) fn attach(key: Key, id: ShmId, options: &AttachOptions) -> Result<Attach> {
@@ -73,7 +75,7 @@ pub(crate) fn check_header(key: Key, header: &Header, bytes: usize) -> Result<Ge
 /// A look at the segment before anything is made or changed; false: look again.
 pub(crate) fn acceptable(id: ShmId, options: &Options) -> Result<bool> {
     let key = options.key;
-    let stat = match stat(key, id) {
+    let stat = match stat(options, id) {
         Err(Error::Removed { .. }) => return Ok(false),
         other => other?,
     };
@@ -89,7 +91,7 @@ pub(crate) fn acceptable(id: ShmId, options: &Options) -> Result<bool> {
         // Made and finished since the look: look again.
         Err(e) => match check_header(key, segment.header(), bytes) {
             Ok(_) => Ok(true),
-            Err(_) if self::stat(key, id)?.removed => Ok(false),
+            Err(_) if stat_ours(key, id)?.removed => Ok(false),
             Err(_) => Err(e),
         },
     }
@@ -109,9 +111,8 @@ pub(crate) fn accept_set(roles: &Roles, options: &Options, joining: bool) -> Res
             options.accepts(Object::Semaphores, &perm, size, joining)
         }
         Err(e) => match (e.errno, public) {
-            (Errno::EACCES, Some((Perm { uid, cuid, mode, .. }, size))) => {
-                let object = Object::Semaphores;
-                Err(Error::NotAccepted { key, object, uid, cuid, mode, size, open_to_all: false })
+            (Errno::EACCES, Some((perm, size))) => {
+                Err(options.closed(Object::Semaphores, &perm, size))
             }
             _ => Err(Error::from_sys(key, Object::Semaphores, e)),
         },

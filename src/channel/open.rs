@@ -6,7 +6,7 @@
 //! process that the `making` semaphore names.
 
 use super::inspect::{
-    accept_set, acceptable, attach, check_header, find_segment, foreign, stat, too_small,
+    accept_set, acceptable, attach, check_header, find_segment, foreign, stat, stat_ours, too_small,
 };
 use super::{Channel, Opened, Options};
 use crate::error::{Awaited, Error, Object, Result};
@@ -88,10 +88,9 @@ impl Channel {
             }
             None => match Roles::create(key, options.creation_mode())? {
                 Some(roles) => {
-                    if let Some(gid) = options.group {
-                        let change = PermChange { gid: Some(gid), ..Default::default() };
-                        sem::set(roles.id(), &change)
-                            .map_err(|e| Error::from_sys(key, Object::Semaphores, e))?;
+                    if let Err(e) = options.give_over(None, &roles) {
+                        let _ = sem::remove(roles.id());
+                        return Err(e);
                     }
                     roles
                 }
@@ -126,7 +125,7 @@ impl Channel {
             }
             return Self::create(options, roles);
         };
-        let stat = stat(key, id)?;
+        let stat = stat(options, id)?;
         options.accepts(Object::Segment, &stat.perm, stat.bytes, true)?;
         let attach = attach(key, id, &options.attach)?;
         if stat.removed {
@@ -156,8 +155,9 @@ impl Channel {
             adopt(key, &segment, id, &geometry, &roles)?;
             opened = Opened::Adopted;
         }
-        let channel = Self { key, geometry, roles, opened, segment };
-        channel.apply(options)?;
+        let mut channel = Self { key, geometry, roles, opened, adjusted: None, segment };
+        channel.adjust(options)?;
+        channel.lock_if(options)?;
         Ok(Attempt::Done(channel))
     }
 
@@ -185,8 +185,10 @@ impl Channel {
             let Some(segment) = segment else { return Err(too_small(key, 0)) };
             roles.set_tickets(geometry.lanes)?;
             write_header(&segment, &geometry, roles.id().raw() as u32);
-            let channel = Self { key, geometry, roles, opened: Opened::Created, segment };
-            channel.apply(options)?;
+            options.give_over(Some(id), &roles)?;
+            let opened = Opened::Created;
+            let channel = Self { key, geometry, roles, opened, adjusted: None, segment };
+            channel.lock_if(options)?;
             // Release: all of the above; pairs with the Acquire of every `state` load. From
             // here on the segment is a channel.
             channel.segment.header().state.store(STATE_READY, Release);
@@ -206,22 +208,44 @@ impl Channel {
         }
     }
 
-    /// Mode, group and lock as asked for; mode and group only by who may set them.
-    fn apply(&self, options: &Options) -> Result<()> {
+    /// Mode and group of a channel that is there, if they are to be changed and the caller may.
+    fn adjust(&mut self, options: &Options) -> Result<()> {
         let id = self.segment.attach().id();
-        let error = |e| Error::from_sys(self.key, Object::Segment, e);
-        let change = options.perm_change();
+        let change = PermChange { uid: None, gid: options.group, mode: options.mode };
+        let before = stat_ours(self.key, id)?.perm;
         let euid = nix::unistd::geteuid().as_raw();
-        let perm = stat(self.key, id)?.perm;
-        if !change.is_empty() && (euid == 0 || euid == perm.uid || euid == perm.cuid) {
-            shm::set(id, &change).map_err(error)?;
-            sem::set(self.roles.id(), &change)
-                .map_err(|e| Error::from_sys(self.key, Object::Semaphores, e))?;
+        let may = euid == 0 || euid == before.uid || euid == before.cuid;
+        let same = change.mode.unwrap_or(before.mode) == before.mode
+            && change.gid.unwrap_or(before.gid) == before.gid;
+        if !options.adjust || !may || same {
+            return Ok(());
         }
-        if options.lock {
-            shm::lock(id).map_err(error)?;
-        }
+        shm::set(id, &change).map_err(|e| Error::from_sys(self.key, Object::Segment, e))?;
+        sem::set(self.roles.id(), &change)
+            .map_err(|e| Error::from_sys(self.key, Object::Semaphores, e))?;
+        self.adjusted = Some(before);
         Ok(())
+    }
+
+    fn lock_if(&self, options: &Options) -> Result<()> {
+        match options.lock {
+            true => shm::lock(self.segment.attach().id())
+                .map_err(|e| Error::from_sys(self.key, Object::Segment, e)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Options {
+    /// Gives what was just created, the segment or else the set, the owner and group asked for.
+    pub(crate) fn give_over(&self, segment: Option<ShmId>, roles: &Roles) -> Result<()> {
+        let change = PermChange { uid: self.create_as, gid: self.group, mode: None };
+        let (object, result) = match segment {
+            _ if change.is_empty() => return Ok(()),
+            Some(id) => (Object::Segment, shm::set(id, &change)),
+            None => (Object::Semaphores, sem::set(roles.id(), &change)),
+        };
+        result.map_err(|e| Error::from_sys(self.key, object, e))
     }
 }
 
@@ -229,7 +253,7 @@ impl Channel {
 fn await_alone(key: Key, id: ShmId) -> Result<()> {
     let give_up = Instant::now() + Duration::from_secs(1);
     loop {
-        let stat = stat(key, id)?;
+        let stat = stat_ours(key, id)?;
         if stat.attaches <= 1 {
             return Ok(());
         }

@@ -280,6 +280,7 @@ pub fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
         Word::Serve => {
             check_geometry(&sizes)?;
             common.options.geometry = sizes.geometry();
+            common.options.adjust = true;
             let serve = Serve { common, geometry: sizes, prefix, persist };
             ServerCommand::Serve(Box::new(serve))
         }
@@ -338,6 +339,13 @@ pub fn client(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
             }
             "--mode" => {
                 common.options.mode = Some(mode(&text(&mut parser, "--mode")?, 0o600)?);
+            }
+            "--group" => {
+                common.options.group = Some(group("--group", &text(&mut parser, "--group")?)?);
+            }
+            "--create-as" => {
+                let name = text(&mut parser, "--create-as")?;
+                common.options.create_as = Some(user("--create-as", &name)?);
             }
             _ => return Err(unknown(&arg, false, NAME, "")),
         }

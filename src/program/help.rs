@@ -35,9 +35,9 @@ Server (sizes count when it creates the segment):
                        needs]
       --max-message BYTES
                        longest message, 1..64K [default: 2048]
-      --mode OCTAL     mode of segment and semaphores, 0600..0777
-                       [default: 0600]
-      --group GROUP    their group, name or gid
+      --mode OCTAL     mode of segment and semaphores, 0600..0777; given, it
+                       is set on those that are there, too [default: 0600]
+      --group GROUP    their group, name or gid; likewise
       --prefix TEXT    printed before each message, up to 256 bytes; the C
                        demo's was 'You wrote: '
       --persist        service: end does not stop the server, and stopping
@@ -72,6 +72,9 @@ Usage: shmdemo-client [OPTIONS]
                        0: never wait [default: forever]
       --mode OCTAL     mode of what is created, 0600..0777; 0666 also accepts
                        a segment that everybody can write [default: 0600]
+      --group GROUP    group of what is created, name or gid
+      --create-as USER owner of what is created, name or uid; also accepted,
+                       as with --owner: for root, before the service's server
 
 Both programs:
 ";

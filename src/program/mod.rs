@@ -150,6 +150,14 @@ fn log_opened(channel: &crate::Channel, geometry: &args::GeometryArgs) {
         found.max_message
     );
     log::info!("attached at address {:#x}", channel.address());
+    if let Some(before) = channel.adjusted() {
+        log::warn!(
+            "set mode and group of the segment of key {key} as asked for: they were {:04o} and gid \
+             {}",
+            before.mode,
+            before.gid
+        );
+    }
     if channel.opened() != Opened::Created {
         let wanted = geometry.geometry();
         for (option, given, wanted, found) in [
