@@ -329,7 +329,8 @@ impl fmt::Display for Error {
                     ),
                     Refusal::Closed => write!(
                         f,
-                        "the owner is accepted, and the mode does not let uid {} in; as the owner \
+                        "the owner is accepted (--owner changes nothing), the mode does not let \
+                         uid {} in; as the owner \
                          or root give it over with `shmdemo-server set --uid {0}`, let a group in \
                          with `shmdemo-server set --mode 0660 --gid GROUP`, or, where nothing in it \
                          is needed, `shmdemo-server remove` it and start the server first",
