@@ -57,7 +57,7 @@ impl Channel {
     pub fn into_consumer(self) -> Result<Consumer> {
         let geometry = self.geometry();
         let claimant = Claimant::this();
-        self.roles().claim_server(geometry.lanes)?;
+        self.roles().claim_server(geometry.lanes).map_err(|e| self.without_role(e))?;
         let mut lanes = heapless::Vec::new();
         for number in 0..geometry.lanes {
             let (words, bytes) = self.segment().lane(&geometry, number);

@@ -360,6 +360,10 @@ fn next_step(source: &SysError) -> &'static str {
         Errno::EPERM | Errno::ENOMEM if source.call.contains("SHM_LOCK") => {
             ": raise RLIMIT_MEMLOCK (`ulimit -l`, LimitMEMLOCK= in a unit) or leave --lock out"
         }
+        Errno::E2BIG => {
+            ": SEMOPM, the third number of kernel.sem, is below 16: raise it: \
+             sysctl -w kernel.sem=\"250 32000 100 128\""
+        }
         Errno::EACCES | Errno::EPERM => {
             ": run as the owner of the segment (see `ipcs -m`), or let its owner widen it with \
              `shmdemo-server set --mode` or `--gid`"

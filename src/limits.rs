@@ -10,6 +10,20 @@ fn limit(name: &str) -> String {
     text.map_or_else(|_| "?".into(), |t| t.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
+/// Does the kernel remove a segment with the last program that uses it
+/// (`kernel.shm_rmid_forced`)? Messages do not outlive their programs then.
+///
+/// Source: [proc_sys_kernel(5)](https://man7.org/linux/man-pages/man5/proc_sys_kernel.5.html).
+pub(crate) fn rmid_forced() -> bool {
+    limit("shm_rmid_forced") == "1"
+}
+
+/// What that means and what to do.
+pub(crate) const RMID_FORCED: &str =
+    "kernel.shm_rmid_forced is 1: the kernel removes a segment, and the messages in it, with the \
+     last program that uses it; where messages are to wait, set it to 0: \
+     sysctl -w kernel.shm_rmid_forced=0";
+
 /// Lines of a table below `/proc/sysvipc`, without its heading: how many objects there are.
 fn count(name: &str) -> usize {
     let text = std::fs::read_to_string(format!("/proc/sysvipc/{name}"));

@@ -1,9 +1,10 @@
 //! Mending: changing owner, group or mode, and removing, without taking part.
 
-use crate::channel::{inspect, Channel, Options};
+use crate::channel::{inspect, Channel, Opened, Options};
 use crate::error::{Error, Object, Result};
 use crate::memory::Segment;
 use crate::roles::Roles;
+use crate::sync::Ordering::Relaxed;
 use crate::sysv::shm::{self, AttachOptions, ShmId};
 use crate::sysv::{sem, Key, PermChange};
 use nix::errno::Errno;
@@ -91,6 +92,23 @@ pub fn remove(options: &Options, force: bool, shared_use: bool) -> Result<()> {
 }
 
 impl Channel {
+    /// A role could not be claimed. What this call made only for that, and nobody used since, goes.
+    pub(crate) fn without_role(&self, error: Error) -> Error {
+        let refused = matches!(error, Error::System { .. });
+        let unused = || {
+            let alone = inspect::stat_ours(self.key(), self.id()).is_ok_and(|s| s.attaches <= 1);
+            let sent = (0..self.geometry().lanes).any(|number| {
+                let (words, _) = self.segment().lane(&self.geometry(), number);
+                words.producer.tail.load(Relaxed) != 0
+            });
+            alone && !sent && self.roles().in_use().is_ok_and(|holder| holder.is_none())
+        };
+        if refused && self.opened() == Opened::Created && unused() {
+            let _ = self.remove();
+        }
+        error
+    }
+
     /// Removes segment and semaphores. Who still uses them finds out at the next wait or batch.
     ///
     /// # Errors

@@ -39,7 +39,8 @@ impl Channel {
     pub fn into_producer(self, deadline: Deadline) -> Result<Producer> {
         let geometry = self.geometry();
         let claimant = Claimant::this();
-        let lane = self.roles().claim_lane(geometry.lanes, deadline)?;
+        let claimed = self.roles().claim_lane(geometry.lanes, deadline);
+        let lane = claimed.map_err(|e| self.without_role(e))?;
         let (words, bytes) = self.segment().lane(&geometry, lane);
         let tx = match Tx::new(words, bytes, geometry.max_message) {
             Ok(tx) => tx,

@@ -9,7 +9,7 @@
 //! | 0 | create | 1 while somebody creates, joins or removes the channel (undone by the kernel) |
 //! | 1 | server | 1 while there is a server (undone) |
 //! | 2 | tickets | lanes that nobody holds; a claimed one is given back (undone) |
-//! | 3 | making | 1 from before a segment is made until it is ready: tells a half-made one |
+//! | 3 | making | from before a segment is made until it is ready a number of its size, else 0: tells a half-made one |
 //! | 4 | server bell | rings for the server asleep; also grows when a client ends |
 //! | 5 + k | lane k | 1 while lane k has a producer (undone) |
 //! | 37 + k | room bell k | rings for lane k's producer asleep; also grows when a server ends |
@@ -94,6 +94,16 @@ const fn ring_at_end(num: u16) -> [Op; 2] {
     [Op::new(num, 1), Op::undo(num, -1)]
 }
 
+/// What the `making` semaphore holds for a segment of so many bytes: never 0, at most SEMVMX, and
+/// different for sizes that are near each other.
+fn making(bytes: u32) -> i32 {
+    1 + (bytes / 64 % (SEMVMX as u32 - 1)) as i32
+}
+
+/// Lanes whose bells one operation takes care of. SEMOPM, the most changes of one `semop`, was 32
+/// by default for long (up to Linux 3.18), and may be set lower.
+const LANES_AT_ONCE: usize = 7;
+
 impl Roles {
     /// The existing set of `key`, checked for its size; `None`: there is none.
     pub fn find(key: Key) -> Result<Option<Self>> {
@@ -170,17 +180,24 @@ impl Roles {
         [CREATE, MAKING].iter().any(|num| sem::value(self.id, *num).is_ok_and(|v| v > 0))
     }
 
-    /// Notes that this process begins to make the segment, or that it is done. Under the lock.
-    pub fn set_making(&self, making: bool) -> Result<()> {
-        // SETVAL stores the caller's pid with the value; no SEM_UNDO is ever used on this one.
-        sem::set_value(self.id, MAKING, i32::from(making)).map_err(|e| self.error(e))
+    /// Notes that a segment of so many bytes is about to be made, or (`None`) that it is done.
+    /// Under the lock.
+    pub fn set_making(&self, bytes: Option<u32>) -> Result<()> {
+        // No SEM_UNDO is ever used on this one: it outlives its maker.
+        let value = bytes.map_or(0, making);
+        sem::set_value(self.id, MAKING, value).map_err(|e| self.error(e))
     }
 
-    /// The process that began to make a segment and did not finish. Under the lock.
-    pub fn maker(&self) -> Option<i32> {
-        let making = sem::value(self.id, MAKING).ok()?;
-        let pid = sem::pid(self.id, MAKING).ok()?;
-        (making > 0 && pid != 0).then_some(pid)
+    /// Did somebody begin to make a segment and not finish? Under the lock.
+    pub fn unfinished(&self) -> bool {
+        sem::value(self.id, MAKING).is_ok_and(|noted| noted > 0)
+    }
+
+    /// Did somebody begin to make a segment of so many bytes and not finish? Under the lock. No pid
+    /// is asked: what one namespace calls it, or gave to another one since, means nothing here.
+    pub fn unfinished_of(&self, bytes: usize) -> bool {
+        let noted = u32::try_from(bytes).ok().map(making);
+        sem::value(self.id, MAKING).is_ok_and(|value| Some(value) == noted)
     }
 
     /// Sets the number of free lanes. Under the lock, while nobody holds a lane.
@@ -228,22 +245,37 @@ impl Roles {
     /// # Errors
     /// [`Error::Busy`] with the holder's pid.
     pub fn claim_server(&self, lanes: u32) -> Result<()> {
-        let mut ops: heapless::Vec<Op, 80> = heapless::Vec::new();
-        let _ = ops.extend_from_slice(&[Op::new(SERVER, 0), Op::undo(SERVER, 1)]);
-        for lane in 0..lanes as u16 {
-            let _ = ops.extend_from_slice(&ring_at_end(ROOM_BELLS + lane));
+        for first in (0..lanes as u16).step_by(LANES_AT_ONCE) {
+            let mut ops: heapless::Vec<Op, 16> = heapless::Vec::new();
+            if first == 0 {
+                let _ = ops.extend_from_slice(&[Op::new(SERVER, 0), Op::undo(SERVER, 1)]);
+            }
+            // The role comes first: until a bell is seen to, nobody relies on this server's end.
+            for lane in (first..lanes as u16).take(LANES_AT_ONCE) {
+                let _ = ops.extend_from_slice(&ring_at_end(ROOM_BELLS + lane));
+            }
+            if let Err(e) = self.claim(&ops, Role::Server, SERVER) {
+                if first > 0 {
+                    self.release_server(u32::from(first));
+                }
+                return Err(e);
+            }
         }
-        self.claim(&ops, Role::Server, SERVER)
+        Ok(())
     }
 
     /// Gives the server role back and rings every room bell, as the process's end would.
     pub fn release_server(&self, lanes: u32) {
-        let mut ops: heapless::Vec<Op, 80> = heapless::Vec::new();
-        let _ = ops.push(Op::undo(SERVER, -1));
-        for lane in 0..lanes as u16 {
-            let _ = ops.push(Op::undo(ROOM_BELLS + lane, 1));
+        for first in (0..lanes as u16).step_by(LANES_AT_ONCE) {
+            let mut ops: heapless::Vec<Op, 16> = heapless::Vec::new();
+            if first == 0 {
+                let _ = ops.push(Op::undo(SERVER, -1));
+            }
+            for lane in (first..lanes as u16).take(LANES_AT_ONCE) {
+                let _ = ops.push(Op::undo(ROOM_BELLS + lane, 1));
+            }
+            self.give_back(&ops);
         }
-        self.give_back(&ops);
     }
 
     /// Claims any free lane of `lanes`, waiting for one until `deadline`.

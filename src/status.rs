@@ -162,6 +162,9 @@ pub(crate) fn write_stat(
     writeln!(f, "attached    {} UTC", Utc(stat.attach_time))?;
     writeln!(f, "detached    {} UTC", Utc(stat.detach_time))?;
     writeln!(f, "changed     {} UTC", Utc(stat.change_time))?;
+    if crate::limits::rmid_forced() {
+        writeln!(f, "kept        no: {}", crate::limits::RMID_FORCED)?;
+    }
     Ok(())
 }
 
@@ -177,7 +180,7 @@ pub(crate) fn write_stat_json(
         f,
         "\"key\":{},\"id\":{},\"uid\":{},\"gid\":{},\"cuid\":{},\"cgid\":{},\"mode\":\"{:04o}\",\
          \"size\":{},\"attached\":{},\"locked\":{},\"removed\":{},\"creator_pid\":{},\
-         \"last_pid\":{},\"attach_time\":{},\"detach_time\":{},\"change_time\":{},",
+         \"last_pid\":{},\"attach_time\":{},\"detach_time\":{},\"change_time\":{},\"rmid_forced\":{},",
         key.raw(),
         id.raw(),
         perm.uid,
@@ -193,7 +196,8 @@ pub(crate) fn write_stat_json(
         stat.last_pid,
         stat.attach_time,
         stat.detach_time,
-        stat.change_time
+        stat.change_time,
+        crate::limits::rmid_forced()
     )
 }
 

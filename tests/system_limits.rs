@@ -85,6 +85,63 @@ fn semaphore_sets_that_are_too_small_or_used_up_are_73_and_named() {
     });
 }
 
+#[test]
+fn the_old_limit_of_changes_at_once_is_enough_for_every_channel() {
+    with_limit("sem", "250 32000 32 128", || {
+        for lanes in ["4", "7", "8", "15", "16", "32"] {
+            let channel = Channel::new();
+            for _ in 0..2 {
+                // The second one finds the role given back, and every bell with it.
+                let server = channel.running(&["--lanes", lanes, "--persist"]);
+                run(channel.server(&[]), b"").fails(75, &[&server.pid().to_string()]);
+                server.signal(SIGTERM);
+                server.finish().expect(0);
+            }
+            let server = channel.running(&["--persist"]);
+            server.kill();
+            works(&channel);
+        }
+        // Below that it is named, and what was made goes.
+        set_limit("sem", "250 32000 3 128");
+        let channel = Channel::new();
+        run(channel.server(&[]), b"").fails(73, &["E2BIG", "semopm", "kernel.sem"]);
+        channel.assert_gone();
+        run(channel.client(&[]), b"x\n").fails(73, &["E2BIG", "semopm", "kernel.sem"]);
+        channel.assert_gone();
+    });
+}
+
+#[test]
+fn segments_that_go_with_their_last_user_are_warned_of() {
+    with_limit("shm_rmid_forced", "1", || {
+        let channel = Channel::new();
+        for protocol in ["ring", "shared_use_st"] {
+            let args = ["--protocol", protocol];
+            let named = |said: &str| said.matches("kernel.shm_rmid_forced").count();
+            let out = run(channel.client(&args), b"lost\n");
+            assert_eq!(named(&out.expect(0).stderr), 2, "once, with its cure: {}", out.stderr);
+            let mut server = channel.server(&["--persist"]);
+            server.args(args);
+            let server = common::Proc::spawn(server);
+            server.wait_stderr("the warning", |said| named(said) == 2);
+            let status = |more: &str| {
+                let mut status = channel.sub("status", &["--protocol", protocol]);
+                status.args(more.split_whitespace());
+                run(status, b"").expect(0).text()
+            };
+            assert!(named(&status("")) > 0 && status("--json").contains("\"rmid_forced\":true"));
+            server.signal(SIGTERM);
+            server.finish().expect(0);
+        }
+        set_limit("shm_rmid_forced", "0");
+        let out = run(channel.client(&[]), b"kept\n");
+        assert_eq!(out.expect(0).stderr, "");
+        assert!(run(channel.sub("status", &["--json"]), b"")
+            .text()
+            .contains("rmid_forced\":false"));
+    });
+}
+
 /// As a user without privileges, with this done by the shell before.
 fn unprivileged(command: &Command, before: &str) -> Option<Command> {
     let mut limited = Command::new(find_program("sh")?);

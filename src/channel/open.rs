@@ -2,8 +2,8 @@
 //!
 //! Any number of programs may start at once. They settle who creates under the creation lock, a
 //! semaphore that the kernel frees when its holder dies, so a creator killed halfway leaves
-//! something the next one recognises: a segment that is not `STATE_READY`, made by the very
-//! process that the `making` semaphore names.
+//! something the next one recognises: a segment that is not `STATE_READY`, of the size that the
+//! `making` semaphore notes.
 
 use super::inspect::{
     accept_set, acceptable, attach, check_header, find_segment, foreign, stat, stat_ours, too_small,
@@ -137,9 +137,9 @@ impl Channel {
         };
         // Acquire: pairs with the creator's Release of STATE_READY.
         if segment.header().state.load(Acquire) != STATE_READY {
-            // We hold the lock, so nobody is making it now. If the one that the set names made
-            // it and did not finish, it is nobody's yet: make it anew.
-            let half_made = roles.maker() == Some(stat.creator_pid) && !foreign(segment.header());
+            // We hold the lock, so nobody is making it now. If somebody began to make one of this
+            // size and did not finish, it is nobody's yet: make it anew.
+            let half_made = roles.unfinished_of(stat.bytes) && !foreign(segment.header());
             if half_made {
                 await_alone(key, id)?;
                 shm::remove(id).map_err(|e| Error::from_sys(key, Object::Segment, e))?;
@@ -147,8 +147,8 @@ impl Channel {
             }
         }
         let geometry = check_header(key, segment.header(), bytes)?;
-        if roles.maker().is_some() {
-            roles.set_making(false)?; // it was finished, and its maker killed before it said so
+        if roles.unfinished() {
+            roles.set_making(None)?; // it was finished, and its maker killed before it said so
         }
         let mut opened = Opened::Joined;
         if segment.header().generation.load(Relaxed) != roles.id().raw() as u32 {
@@ -165,11 +165,11 @@ impl Channel {
         let key = options.key;
         let geometry = options.geometry;
         let size = geometry.segment_bytes();
-        roles.set_making(true)?;
+        roles.set_making(Some(size))?;
         let id = match shm::create(key, size as usize, options.creation_mode()) {
             Ok(id) => id,
             Err(e) => {
-                roles.set_making(false)?;
+                roles.set_making(None)?;
                 return match e.errno {
                     Errno::EEXIST => Ok(Attempt::Again),
                     Errno::ENOSYS => Err(Error::NoSysvIpc),
@@ -196,13 +196,15 @@ impl Channel {
         };
         match finish() {
             Ok(channel) => {
-                roles.set_making(false)?;
+                roles.set_making(None)?;
                 Ok(Attempt::Done(channel))
             }
             Err(e) => {
-                // An address that can't be attached, a lock that is not allowed: leave nothing.
-                let _ = shm::remove(id);
-                let _ = sem::remove(roles.id());
+                // An address that can't be attached, a lock that is not allowed: leave nothing. What
+                // can't be removed (a filter without shmctl) keeps the note that it is half-made.
+                if shm::remove(id).is_ok() {
+                    let _ = sem::remove(roles.id());
+                }
                 Err(e)
             }
         }

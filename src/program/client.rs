@@ -76,6 +76,7 @@ pub fn send(args: &ClientArgs) -> Result<u8> {
 }
 
 pub(super) fn log_shared_use(segment: &SharedUseSegment, key: crate::sysv::Key) {
+    super::warn_of_settings();
     let id = segment.id().raw();
     log::info!("attached segment id {id} of key {key} at address {:#x}", segment.address());
     if segment.open_to_all {

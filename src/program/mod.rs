@@ -133,8 +133,16 @@ fn run<T>(
     }
 }
 
+/// Says what a setting of the machine makes of the channel, once.
+fn warn_of_settings() {
+    if crate::limits::rmid_forced() {
+        log::warn!("{}", crate::limits::RMID_FORCED);
+    }
+}
+
 /// The steps that the C demo's debug log showed, and what differs from what was asked for.
 fn log_opened(channel: &crate::Channel, geometry: &args::GeometryArgs) {
+    warn_of_settings();
     let key = channel.key();
     let what = match channel.opened() {
         Opened::Created => "created",

@@ -183,7 +183,9 @@ fn race(starters: &dyn Starters, random: &mut Random, tally: &mut Tally) {
             tally.killed += 1;
             tally.creating += usize::from(creating);
             let making = sem::find(key).and_then(|set| sem::value(set, MAKING));
-            tally.half_made += usize::from(making == Ok(1) && raw::shm_id(key.raw()).is_some());
+            tally.half_made += usize::from(
+                making.is_ok_and(|noted| noted > 0) && raw::shm_id(key.raw()).is_some(),
+            );
         }
     }
     // The clients left end by themselves; the one server left is killed.
