@@ -1,6 +1,6 @@
 //! Which limit of the system was met, its value, and how to raise it.
 
-use crate::sysv::SysError;
+use crate::sysv::{info, SysError};
 use core::fmt;
 use nix::errno::Errno;
 
@@ -8,6 +8,17 @@ use nix::errno::Errno;
 fn limit(name: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
     text.map_or_else(|_| "?".into(), |t| t.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Who refuses a call for which the kernel has no such errno.
+pub(crate) const FILTERED: &str =
+    "the kernel itself never says that of this call: a system-call filter does (seccomp, a \
+     container's profile, SystemCallFilter= in a unit); let it pass @ipc: shmget, shmat, shmctl, \
+     shmdt, semget, semop, semtimedop, semctl";
+
+/// Has the kernel System V IPC, as far as `/proc` tells?
+pub(crate) fn kernel_has_sysv() -> bool {
+    std::path::Path::new("/proc/sysvipc").exists()
 }
 
 /// Does the kernel remove a segment with the last program that uses it
@@ -24,10 +35,23 @@ pub(crate) const RMID_FORCED: &str =
      last program that uses it; where messages are to wait, set it to 0: \
      sysctl -w kernel.shm_rmid_forced=0";
 
-/// Lines of a table below `/proc/sysvipc`, without its heading: how many objects there are.
-fn count(name: &str) -> usize {
-    let text = std::fs::read_to_string(format!("/proc/sysvipc/{name}"));
-    text.map_or(0, |t| t.lines().count().saturating_sub(1))
+/// A number, or `?` where the kernel does not tell.
+struct Known<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for Known<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(n) => write!(f, "{n}"),
+            None => f.write_str("?"),
+        }
+    }
+}
+
+/// `kernel.sem` as it is, and how many sets there are.
+fn sem_text() -> (String, Known<i32>) {
+    let Some(limits) = info::sem_limits() else { return ("?".into(), Known(None)) };
+    let [msl, mns, opm, mni] = limits.sem;
+    (format!("{msl} {mns} {opm} {mni}"), Known(Some(limits.used)))
 }
 
 /// Says why a creation failed, with the limit's name and value and the line that raises it.
@@ -35,50 +59,54 @@ fn count(name: &str) -> usize {
 /// Source: [shmget(2)](https://man7.org/linux/man-pages/man2/shmget.2.html) and
 /// [semget(2)](https://man7.org/linux/man-pages/man2/semget.2.html), sections ERRORS and NOTES.
 pub(crate) fn explain(f: &mut fmt::Formatter<'_>, source: &SysError, size: u32) -> fmt::Result {
+    let shm = info::shm_limits();
     match (source.call, source.errno) {
-        ("shmget", Errno::ENOSPC) => {
-            let (used, most) = (count("shm"), limit("shmmni"));
-            if most.parse() == Ok(used) {
-                write!(
-                    f,
-                    "SHMMNI, the number of segments, is reached: kernel.shmmni = {most}; remove \
-                     some (ipcs -m, ipcrm) or raise it: sysctl -w kernel.shmmni=N"
-                )
-            } else {
-                write!(
-                    f,
-                    "SHMALL, the pages of all segments together, is reached: kernel.shmall = {}; \
-                     remove some (ipcs -m, ipcrm) or raise it: sysctl -w kernel.shmall=N \
-                     (SHMMNI: {used} of {most} in use)",
-                    limit("shmall")
-                )
-            }
-        }
+        ("shmget", Errno::ENOSPC) => match shm {
+            Some(shm) if shm.used >= shm.segments => write!(
+                f,
+                "SHMMNI, the number of segments, is reached: kernel.shmmni = {}; remove some \
+                 (ipcs -m, ipcrm) or raise it: sysctl -w kernel.shmmni=N",
+                shm.segments
+            ),
+            Some(shm) => write!(
+                f,
+                "SHMALL, the pages of all segments together, is reached: kernel.shmall = {}; \
+                 remove some (ipcs -m, ipcrm) or raise it: sysctl -w kernel.shmall=N (SHMMNI: {} \
+                 of {} in use)",
+                shm.pages, shm.used, shm.segments
+            ),
+            None => f.write_str(
+                "SHMMNI, the number of segments, or SHMALL, the pages of all together, is reached, \
+                 and the kernel does not tell which: remove some (ipcs -m, ipcrm), or see `sysctl \
+                 kernel.shmmni kernel.shmall`",
+            ),
+        },
         ("shmget", Errno::EINVAL) => write!(
             f,
             "larger than SHMMAX: kernel.shmmax = {}; use smaller --lanes or --size, or raise it: \
              sysctl -w kernel.shmmax={size}",
-            limit("shmmax")
+            Known(shm.map(|shm| shm.bytes))
         ),
-        ("semget", Errno::ENOSPC) => write!(
-            f,
-            "SEMMNI (sets) or SEMMNS (semaphores of all sets) is reached, {} sets in use: \
-             kernel.sem = {} (SEMMSL SEMMNS SEMOPM SEMMNI); remove some (ipcs -s, ipcrm) or raise \
-             it: sysctl -w kernel.sem=\"250 32000 100 128\"",
-            count("sem"),
-            limit("sem")
-        ),
+        ("semget", Errno::ENOSPC) => {
+            let (sem, used) = sem_text();
+            write!(
+                f,
+                "SEMMNI (sets) or SEMMNS (semaphores of all sets) is reached, {used} sets in use: \
+                 kernel.sem = {sem} (SEMMSL SEMMNS SEMOPM SEMMNI); remove some (ipcs -s, ipcrm) or \
+                 raise it: sysctl -w kernel.sem=\"250 32000 100 128\""
+            )
+        }
         ("semget", Errno::EINVAL) => write!(
             f,
             "more than SEMMSL semaphores in one set: kernel.sem = {} (SEMMSL SEMMNS SEMOPM \
              SEMMNI); raise it: sysctl -w kernel.sem=\"250 32000 100 128\"",
-            limit("sem")
+            sem_text().0
         ),
         (_, Errno::ENOMEM) => f.write_str(
             "no memory for it: free some, raise the memory limit of the control group, or use \
              smaller --lanes or --size",
         ),
-        (_, Errno::EACCES | Errno::EPERM) => f.write_str("run as a user who may create it"),
+        (_, Errno::EACCES | Errno::EPERM) => f.write_str(FILTERED),
         _ => f.write_str("see shmget(2) and semget(2)"),
     }
 }

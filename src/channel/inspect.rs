@@ -104,13 +104,12 @@ fn under_way(key: Key) -> Result<bool> {
 /// Is the semaphore set's owner accepted, and, for who joins, its mode?
 pub(crate) fn accept_set(roles: &Roles, options: &Options, joining: bool) -> Result<()> {
     let key = options.key;
-    let public = sem::public_stat(roles.id());
     match sem::stat(roles.id()) {
         Ok(perm) => {
             let size = usize::from(crate::roles::SEMAPHORES);
             options.accepts(Object::Semaphores, &perm, size, joining)
         }
-        Err(e) => match (e.errno, public) {
+        Err(e) => match (e.errno, sem::public_stat(key, roles.id())) {
             (Errno::EACCES, Some((perm, size))) => {
                 Err(options.closed(Object::Semaphores, &perm, size))
             }

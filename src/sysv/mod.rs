@@ -7,6 +7,7 @@
 //!
 //! Source: [sysvipc(7)](https://man7.org/linux/man-pages/man7/sysvipc.7.html).
 
+pub(crate) mod info;
 pub mod key;
 pub mod sem;
 pub mod shm;

@@ -253,9 +253,14 @@ pub fn stat(id: SemId) -> Result<Perm> {
 /// read permission on it.
 ///
 /// Source: [proc_sysvipc(5)](https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html).
-pub fn public_stat(id: SemId) -> Option<(Perm, usize)> {
-    let table = std::fs::read_to_string("/proc/sysvipc/sem").ok()?;
-    super::table_row(&table, id.0)
+pub fn public_stat(key: Key, id: SemId) -> Option<(Perm, usize)> {
+    match super::info::sem_of(id.0) {
+        Some(perm) => Some((perm, count(key) as usize)),
+        None => {
+            let table = std::fs::read_to_string("/proc/sysvipc/sem").ok()?;
+            super::table_row(&table, id.0)
+        }
+    }
 }
 
 /// Changes owner, group or mode (`semctl(IPC_SET)`).

@@ -97,8 +97,10 @@ fn raw_stat(id: ShmId) -> Result<libc::shmid_ds> {
 ///
 /// Source: [proc_sysvipc(5)](https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html).
 pub fn public_stat(id: ShmId) -> Option<(Perm, usize)> {
-    let table = std::fs::read_to_string("/proc/sysvipc/shm").ok()?;
-    super::table_row(&table, id.0)
+    super::info::shm_of(id.0).or_else(|| {
+        let table = std::fs::read_to_string("/proc/sysvipc/shm").ok()?;
+        super::table_row(&table, id.0)
+    })
 }
 
 #[allow(clippy::unnecessary_cast)] // the fields' widths differ from one architecture to the next

@@ -218,15 +218,20 @@ pub fn private_mounts() -> Result<(), Errno> {
 /// From now on shmget and semget fail with ENOSYS in this thread and in the processes it starts,
 /// as they do in a kernel built without System V IPC.
 pub fn forbid_sysv() -> Result<(), Errno> {
+    refuse(&[libc::SYS_shmget, libc::SYS_semget], libc::ENOSYS)
+}
+
+/// From now on these calls fail with `errno` in this thread and in the processes it starts.
+pub fn refuse(calls: &[libc::c_long], errno: i32) -> Result<(), Errno> {
     let step =
         |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
-    let mut program = [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 2, 0, libc::SYS_shmget as u32),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, 0, libc::SYS_semget as u32),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
-    ];
+    let mut program = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
+    for call in calls {
+        program.push(step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, *call as u32));
+        let refusal = libc::SECCOMP_RET_ERRNO | errno as u32;
+        program.push(step(libc::BPF_RET | libc::BPF_K, 0, 0, refusal));
+    }
+    program.push(step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW));
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: the kernel copies the filter, which lives until both calls are over.
     unsafe {
