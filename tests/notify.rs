@@ -129,7 +129,10 @@ fn a_manager_that_is_gone_stops_nobody() {
     let server = Proc::spawn(command);
     channel.await_holder(&server);
     common::run(channel.client(&[]), b"one\nend\n").expect(0);
-    assert_eq!(server.finish().expect(0).text(), "one\n");
+    let out = server.finish();
+    assert_eq!(out.expect(0).text(), "one\n");
+    assert_eq!(out.stderr.matches("manager is not told").count(), 1, "said once: {}", out.stderr);
+    assert!(out.stderr.contains("No such file"), "and why: {}", out.stderr);
 }
 
 #[test]

@@ -423,3 +423,23 @@ fn a_channel_made_anew_is_not_joined_by_the_old_pair() {
     assert_eq!(server.finish().expect(0).text(), "new\n");
     channel.assert_gone();
 }
+
+/// As /dev/kmsg does, but everywhere: a write is one record, and a large one is refused.
+#[test]
+fn a_stdout_that_takes_no_large_writes_gets_one_line_a_write() {
+    let channel = Channel::new();
+    let line = |number: u32| format!("{number:-<60}\n").into_bytes();
+    channel.filled(&(1..=200).flat_map(line).collect::<Vec<_>>());
+    let (stdout, reader) = raw::small_datagrams();
+    let stdout = std::os::fd::OwnedFd::from(stdout);
+    let server = Proc::spawn_with(channel.server(&["--persist"]), Stdio::null(), stdout.into());
+    let mut buffer = [0; 65_536];
+    reader.set_read_timeout(Some(common::patience())).expect("a time limit");
+    for number in 1..=200 {
+        let length = reader.recv(&mut buffer).expect("a line");
+        assert_eq!(&buffer[..length], line(number));
+    }
+    server.signal(SIGTERM);
+    server.finish().expect(0);
+    assert!(channel.status().numbers("queued").iter().all(|queued| *queued == 0.0));
+}

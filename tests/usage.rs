@@ -185,6 +185,21 @@ fn every_option_is_accepted() {
     }
 }
 
+#[test]
+fn ftok_takes_a_path_of_any_bytes() {
+    let folder = Folder::new();
+    let file = folder.0.join(OsString::from_vec(b"not \xff utf-8, with a comma".to_vec()));
+    std::fs::write(&file, "").expect("a file");
+    let channel =
+        Channel::with_key(common::raw::ftok(&file, 66)).expect("a fresh file's key is free");
+    let mut named = file.into_os_string();
+    named.push(",66");
+    let mut command = client();
+    command.arg("--ftok").arg(named);
+    run(command, b"a line\n").expect(0);
+    assert!(shm_row(channel.key).is_some(), "it is the key that ftok(3) makes");
+}
+
 /// Option, value, words of the range.
 type Bad<'a> = (&'a str, &'a str, &'a [&'a str]);
 

@@ -110,7 +110,7 @@ impl Common {
                 self.key_given = true;
             }
             "--ftok" => {
-                self.options.key = ftok(&text(parser, "--ftok")?)?;
+                self.options.key = ftok(&raw(parser, "--ftok")?)?;
                 self.ftok_given = true;
             }
             "-0" | "--null" => self.separator = 0,

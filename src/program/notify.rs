@@ -29,7 +29,13 @@ impl Notify {
                 [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
                 _ => SocketAddr::from_pathname(&name),
             };
-            Some((UnixDatagram::unbound().ok()?, address.ok()?))
+            match address.and_then(|address| Ok((UnixDatagram::unbound()?, address))) {
+                Ok(socket) => Some(socket),
+                Err(e) => {
+                    log::warn!("NOTIFY_SOCKET is no socket's name, so nobody is told: {e}");
+                    None
+                }
+            }
         });
         let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
         let ours = number("WATCHDOG_PID").map_or(true, |pid| pid == u64::from(std::process::id()));
@@ -46,7 +52,13 @@ impl Notify {
         if let Some((socket, _)) = &self.socket {
             let _ = socket.set_write_timeout(Some(PATIENCE));
         }
-        self.send(&format!("READY=1\nSTATUS={status}"));
+        // Said once, here: what comes later goes the same way.
+        if let Err(e) = self.send(&format!("READY=1\nSTATUS={status}")) {
+            log::warn!(
+                "the service manager is not told that the server is ready: NOTIFY_SOCKET: {e}: \
+                 serving nevertheless; start it without NOTIFY_SOCKET where nobody listens"
+            );
+        }
         if let Some((socket, _)) = &self.socket {
             let _ = socket.set_nonblocking(true);
         }
@@ -54,7 +66,7 @@ impl Notify {
 
     /// It is about to end.
     pub fn stopping(&self) {
-        self.send("STOPPING=1");
+        let _ = self.send("STOPPING=1");
     }
 
     /// It is alive; sent only when it is time.
@@ -63,7 +75,7 @@ impl Notify {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + every;
-            self.send("WATCHDOG=1");
+            let _ = self.send("WATCHDOG=1");
         }
     }
 
@@ -76,10 +88,11 @@ impl Notify {
         }
     }
 
-    fn send(&self, text: &str) {
-        // A manager that is not there, or does not read, is no reason to stop serving.
-        if let Some((socket, address)) = &self.socket {
-            let _ = socket.send_to_addr(text.as_bytes(), address);
+    /// A manager that is not there, or does not read, is no reason to stop serving.
+    fn send(&self, text: &str) -> std::io::Result<()> {
+        match &self.socket {
+            Some((socket, address)) => socket.send_to_addr(text.as_bytes(), address).map(drop),
+            None => Ok(()),
         }
     }
 }

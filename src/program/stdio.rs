@@ -70,12 +70,19 @@ pub struct Stopped {
     pub errno: Errno,
 }
 
-/// Writes all of `bytes` to stdout.
-pub fn write_all(bytes: &[u8]) -> core::result::Result<(), Stopped> {
+/// Stdout takes one line a write: /dev/kmsg, where a write is a record and may have some thousand
+/// bytes, and sockets of datagrams refuse larger ones.
+static ONE_LINE: AtomicBool = AtomicBool::new(false);
+
+/// Writes all of `bytes`, which are lines that end with `separator`, to stdout.
+pub fn write_all(bytes: &[u8], separator: u8) -> core::result::Result<(), Stopped> {
     let stdout = std::io::stdout();
     let mut written = 0;
     while written < bytes.len() {
-        match nix::unistd::write(stdout.as_fd(), &bytes[written..]) {
+        let rest = &bytes[written..];
+        let line = memchr::memchr(separator, rest).map_or(rest.len(), |at| at + 1);
+        let part = if ONE_LINE.load(Ordering::Relaxed) { &rest[..line] } else { rest };
+        match nix::unistd::write(stdout.as_fd(), part) {
             Ok(0) => return Err(Stopped { written, errno: Errno::EIO }),
             Ok(n) => written += n,
             Err(Errno::EINTR) => {}
@@ -83,6 +90,9 @@ pub fn write_all(bytes: &[u8]) -> core::result::Result<(), Stopped> {
             Err(Errno::EAGAIN) => {
                 let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
                 let _ = poll(&mut fds, PollTimeout::NONE);
+            }
+            Err(Errno::EINVAL | Errno::EMSGSIZE) if part.len() > line => {
+                ONE_LINE.store(true, Ordering::Relaxed);
             }
             Err(errno) => return Err(Stopped { written, errno }),
         }
@@ -93,7 +103,7 @@ pub fn write_all(bytes: &[u8]) -> core::result::Result<(), Stopped> {
 /// Prints a text that is no message: help, version, status.
 pub fn print(text: &str) -> Result<()> {
     check_stdout()?;
-    write_all(text.as_bytes()).map_err(|stopped| output_failure(stopped.errno, ""))
+    write_all(text.as_bytes(), b'\n').map_err(|stopped| output_failure(stopped.errno, ""))
 }
 
 /// The failure of a write to stdout.
@@ -104,6 +114,10 @@ pub fn output_failure(errno: Errno, more: &str) -> anyhow::Error {
         Errno::EFBIG => {
             "the file may not grow any more: raise the limit (`ulimit -f`, LimitFSIZE= in a unit) \
              or begin a new file"
+        }
+        Errno::EINVAL | Errno::EMSGSIZE => {
+            "it takes no line as long as this one: send shorter ones, or redirect it to a file or \
+             a pipe"
         }
         _ => "see where stdout goes",
     };

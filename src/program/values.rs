@@ -5,7 +5,8 @@ use crate::sysv::Key;
 use anyhow::Result;
 use core::time::Duration;
 use lexopt::Parser;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub fn usage(message: impl Into<String>) -> anyhow::Error {
@@ -44,16 +45,21 @@ pub fn key(value: &str) -> Result<Key> {
     number.and_then(Key::new).ok_or_else(|| bad("--key", value, range))
 }
 
-pub fn ftok(value: &str) -> Result<Key> {
-    let range = "PATH,ID with ID one character or 1..255";
-    let (path, id) = value.rsplit_once(',').ok_or_else(|| bad("--ftok", value, range))?;
-    let id = match (id.parse::<u8>(), id.as_bytes()) {
-        (Ok(number), _) if number > 0 => number,
-        (Err(_), [byte]) if byte.is_ascii_graphic() => *byte,
-        _ => return Err(bad("--ftok", value, range)),
+/// Of any bytes: a path need not be UTF-8.
+pub fn ftok(value: &OsStr) -> Result<Key> {
+    let shown = value.to_string_lossy();
+    let wrong = || bad("--ftok", &shown, "PATH,ID with ID one character or 1..255");
+    let bytes = value.as_bytes();
+    let comma = bytes.iter().rposition(|byte| *byte == b',').ok_or_else(wrong)?;
+    let (path, id) = (&bytes[..comma], &bytes[comma + 1..]);
+    let number = core::str::from_utf8(id).ok().and_then(|id| id.parse::<u8>().ok());
+    let id = match (number, id) {
+        (Some(number), _) if number > 0 => number,
+        (None, [byte]) if byte.is_ascii_graphic() => *byte,
+        _ => return Err(wrong()),
     };
-    Key::from_file(Path::new(path), id).map_err(|e| {
-        usage(format!("--ftok '{}': {e}: must name an existing file", value.escape_default()))
+    Key::from_file(Path::new(OsStr::from_bytes(path)), id).map_err(|e| {
+        usage(format!("--ftok '{}': {e}: must name an existing file", shown.escape_default()))
     })
 }
 

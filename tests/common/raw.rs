@@ -272,6 +272,18 @@ pub fn code_of(child: nix::unistd::Pid) -> i32 {
     }
 }
 
+/// A pair of datagram sockets, the first of which sends no datagram of more than some 4 kB.
+pub fn small_datagrams() -> (std::os::unix::net::UnixDatagram, std::os::unix::net::UnixDatagram) {
+    let pair = std::os::unix::net::UnixDatagram::pair().expect("two sockets");
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&pair.0);
+    let (least, size): (libc::c_int, _) = (0, std::mem::size_of::<libc::c_int>() as u32);
+    // SAFETY: the kernel reads one int, which lives through the call; it makes it the least it may be.
+    let option = std::ptr::addr_of!(least).cast();
+    checked(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, option, size) })
+        .expect("SO_SNDBUF");
+    pair
+}
+
 /// A free place for `bytes` (whole pages) of address space with a page on either side that
 /// nothing may touch: what runs over the end of what is attached here ends the process.
 pub fn guarded_place(bytes: usize) -> usize {
