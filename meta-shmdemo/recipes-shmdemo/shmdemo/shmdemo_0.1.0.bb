@@ -29,17 +29,23 @@ SHMDEMO_GIT ?= "git://${SHMDEMO_CLONE};protocol=file;usehead=1"
 # scripts/refresh --tag takes it away.
 PV .= "+git"
 
-# Does git give the clone's HEAD to this user? There is none in an export, and
-# git reads no clone of another user ("dubious ownership"). Then the tree itself
-# is built, as with kas/externalsrc.yml.
-def shmdemo_from_git(d):
+# What git says of the clone: "no" where it reads nothing there, as in an export
+# and in a clone of another user ("dubious ownership"); "shallow" and "whole".
+def shmdemo_clone(d):
     import subprocess
     clone = d.getVar("SHMDEMO_CLONE")
-    if ("://%s;" % clone) not in d.getVar("SHMDEMO_GIT"):
-        return True
-    top = subprocess.run(["git", "-C", clone, "rev-parse", "--show-toplevel", "HEAD"],
-                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return top.returncode == 0 and os.path.realpath(top.stdout.split("\n")[0]) == clone
+    said = subprocess.run(["git", "-C", clone, "rev-parse", "--show-toplevel", "--is-shallow-repository", "HEAD"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    top, shallow = (said.stdout.split("\n") + ["", ""])[:2]
+    if said.returncode != 0 or os.path.realpath(top) != clone:
+        return "no"
+    return "shallow" if shallow == "true" else "whole"
+
+# The tree itself is built, as with kas/externalsrc.yml, where nothing can be
+# fetched from it; nor again and again from a shallow clone that is made anew.
+def shmdemo_from_git(d):
+    here = "://%s;" % d.getVar("SHMDEMO_CLONE") in d.getVar("SHMDEMO_GIT")
+    return not here or shmdemo_clone(d) == "whole"
 
 EXTERNALSRC ?= "${@'' if shmdemo_from_git(d) else d.getVar('SHMDEMO_CLONE')}"
 # No oe-logs and oe-workdir links in the tree.
@@ -120,7 +126,7 @@ python () {
             "see README.md of meta-shmdemo" % (need, d.getVar("RUSTVERSION")))
     # Without a commit nothing says when the sources are of, and times of files are
     # those of their copy.
-    if d.getVar("EXTERNALSRC") == d.getVar("SHMDEMO_CLONE") and not shmdemo_from_git(d):
+    if d.getVar("EXTERNALSRC") == d.getVar("SHMDEMO_CLONE") and shmdemo_clone(d) == "no":
         d.setVar("SOURCE_DATE_EPOCH", "1767225600")
 }
 
