@@ -70,6 +70,8 @@ pub enum Awaited {
     Lane(u32),
     /// Room in the ring of lane number so-and-so.
     Room(u32),
+    /// A server that is about to remove the channel to take what is in lane number so-and-so.
+    Taken(u32),
 }
 
 /// Any failure of a channel.
@@ -285,6 +287,12 @@ impl fmt::Display for Error {
                     "all {lanes} lane(s) of key {key} are held by clients (ETIMEDOUT): see \
                      `shmdemo-server status`, wait longer with --timeout, or create the channel \
                      with more --lanes"
+                ),
+                Awaited::Taken(lane) => write!(
+                    f,
+                    "the server of key {key}, which is about to remove the channel, has not taken \
+                     all that lane {lane} holds (ETIMEDOUT): it was sent, and is lost if that server \
+                     ends without; call again to know"
                 ),
                 Awaited::Room(lane) => write!(
                     f,

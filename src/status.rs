@@ -158,7 +158,14 @@ pub(crate) fn write_stat(
         if stat.locked { ", locked" } else { "" },
         if stat.removed { ", removed" } else { "" }
     )?;
-    writeln!(f, "pids        creator {}, last {}", stat.creator_pid, stat.last_pid)?;
+    let unseen = [stat.creator_pid, stat.last_pid].contains(&0);
+    writeln!(
+        f,
+        "pids        creator {}, last {}{}",
+        stat.creator_pid,
+        stat.last_pid,
+        if unseen { " (0: outside of this pid namespace, or ended there)" } else { "" }
+    )?;
     writeln!(f, "attached    {} UTC", Utc(stat.attach_time))?;
     writeln!(f, "detached    {} UTC", Utc(stat.detach_time))?;
     writeln!(f, "changed     {} UTC", Utc(stat.change_time))?;
@@ -237,6 +244,7 @@ impl fmt::Display for Status {
             geometry.lanes, geometry.ring_bytes, geometry.max_message
         )?;
         match self.server {
+            Some(0) => writeln!(f, "server      pid 0, outside of this pid namespace")?,
             Some(pid) => writeln!(f, "server      pid {pid}")?,
             None => writeln!(f, "server      none, the role is free")?,
         }

@@ -113,3 +113,21 @@ fn limits_and_owners_are_told_where_proc_has_processes_only() {
         drop((channel, other));
     });
 }
+
+#[test]
+fn a_pid_that_cannot_be_seen_is_shown_as_such() {
+    let channel = Channel::new();
+    let server = channel.running(&["--persist"]);
+    in_thread(|| {
+        if unshare(CloneFlags::CLONE_NEWPID).is_err() {
+            return skipped("no pid namespace");
+        }
+        let out = channel.sub("status", &[]).output().expect("status");
+        let text = String::from_utf8_lossy(&out.stdout);
+        assert!(text.contains("server      pid 0, outside of this pid namespace"), "{text}");
+        assert!(text.contains("creator 0, last"), "{text}");
+        assert!(text.contains("(0: outside of this pid namespace"), "{text}");
+    });
+    server.signal(SIGTERM);
+    server.finish().expect(0);
+}

@@ -263,7 +263,7 @@ pub unsafe extern "C" fn shmdemo_producer_finish(
             true => Ok(SHMDEMO_OK),
             false if woken => Err(Fault::Woken),
             false => {
-                let awaited = Awaited::Room(work.producer.lane());
+                let awaited = Awaited::Taken(work.producer.lane());
                 Err(Error::TimedOut { key: work.producer.channel().key(), awaited }.into())
             }
         }

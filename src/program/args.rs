@@ -47,6 +47,10 @@ pub struct GeometryArgs {
 }
 
 impl GeometryArgs {
+    fn any(&self) -> bool {
+        self.lanes.is_some() || self.size.is_some() || self.max_message.is_some()
+    }
+
     /// The sizes to create with. A ring's size is rounded up to a power of two, and grows with
     /// `--max-message` unless it was given itself.
     pub fn geometry(&self) -> Geometry {
@@ -218,7 +222,10 @@ pub fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
             if let Some(done) = print(&arg, NAME, SERVER_HELP) {
                 return Ok(done);
             }
-            if common.take(&arg, &mut parser)? {
+            // What would change nothing is not taken in silence.
+            let idle = ["-0", "--null", "--address", "--round", "--lock"];
+            let taken = word == Word::Serve || !idle.contains(&arg.as_str());
+            if taken && common.take(&arg, &mut parser)? {
                 continue;
             }
         }
@@ -278,6 +285,11 @@ pub fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
     let settings = common.settings;
     let command = match word {
         Word::Serve => {
+            if common.protocol == Protocol::SharedUse && sizes.any() {
+                return Err(usage(
+                    "--lanes, --size, --max-message: the segment of shared_use_st has one size",
+                ));
+            }
             check_geometry(&sizes)?;
             common.options.geometry = sizes.geometry();
             common.options.adjust = true;
@@ -351,6 +363,10 @@ pub fn client(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
         }
     }
     common.check()?;
+    let Options { create, group, create_as, .. } = common.options;
+    if !create && (group.is_some() || create_as.is_some()) {
+        return Err(usage("--group, --create-as: nothing is created with --no-create"));
+    }
     if end_word.contains(&common.separator) {
         let shown = String::from_utf8_lossy(&end_word);
         return Err(bad("--end-word", &shown, "without the separator, since no line holds it"));

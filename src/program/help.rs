@@ -55,7 +55,7 @@ set: owner, group, mode of segment and semaphores (IPC_SET)
 remove: removes segment and semaphores (IPC_RMID), unless somebody uses them
       --force          even if somebody does, or if they are damaged
 
-Both programs:
+Both programs (status, set and remove know no -0, --address, --round, --lock):
 ";
 
 pub const CLIENT_HELP: &str = "\

@@ -426,6 +426,7 @@ static void ending(void)
 	CHECK(shmdemo_consumer_closing(consumer) == SHMDEMO_OK);
 	CHECK(shmdemo_producer_send(producer, "three", 5, 0, 0) == SHMDEMO_OK);
 	FAILS(SHMDEMO_BUSY, shmdemo_producer_finish(producer, 20));
+	CHECK(strstr(shmdemo_last_error(), "about to remove the channel") != NULL);
 	CHECK(shmdemo_consumer_receive(consumer, buffer, 9, &record, 0) == 1 && record.len == 3);
 	CHECK(shmdemo_consumer_receive(consumer, buffer, 9, &record, 0) == 0);
 	CHECK(shmdemo_consumer_remove(consumer) == SHMDEMO_OK);
