@@ -49,6 +49,9 @@
  * setuid(2) after open: the kernel looks at permissions at every call. Messages still arrive, but
  * a consumer that sleeps may not be woken: SHMDEMO_PERMISSION, "sent, but not rung for".
  *
+ * Machine. With kernel.shm_rmid_forced=1 the kernel removes a channel, and the messages in it, with
+ * the last process that uses it: keep one attached, or set it to 0.
+ *
  * Memory. Handles are allocated by _open and freed by _close; nothing is allocated between.
  * Everything else is the caller's. Whoever may write the segment can write any byte of it at any
  * time: take a copy before you check what a message says.
