@@ -190,6 +190,62 @@ fn a_claimer_killed_at_any_instruction_holds_nothing() {
     });
 }
 
+/// With more than a few lanes the role and the bells take more than one call.
+#[test]
+fn a_server_of_32_lanes_killed_at_any_instruction_gives_all_back() {
+    const LANES: u32 = 32;
+    fn wide(channel: &Channel) -> shmdemo::Channel {
+        let geometry = shmdemo::Geometry { lanes: LANES, ..GEOMETRY };
+        let options = shmdemo::Options { geometry, ..options(channel) };
+        shmdemo::Channel::open(&options, Deadline::Now).expect("open")
+    }
+    fn bells(channel: &Channel) -> Vec<i32> {
+        let id = sem::find(Key::new(channel.key).expect("not 0")).expect("its set");
+        let last = shmdemo::SEMAPHORES;
+        let first = last - LANES as u16;
+        (first..last).map(|bell| sem::value(id, bell).expect("GETVAL")).collect()
+    }
+    on_stage(|| {
+        let mut random = chance();
+        for (name, claims) in [("claim 32 lanes", true), ("give 32 lanes back", false)] {
+            let start = || {
+                let channel = Channel::new();
+                fresh(|| {
+                    drop(wide(&channel));
+                    Vec::new()
+                });
+                let tracee = Tracee::fork(|| {
+                    let opened = wide(&channel);
+                    if claims {
+                        mark();
+                    }
+                    let server = opened.into_consumer().expect("the server role");
+                    mark();
+                    drop(server);
+                    if !claims {
+                        mark();
+                    }
+                });
+                (channel, (), tracee)
+            };
+            kill_everywhere(name, SPREAD, 0, &mut random, start, |channel, ()| {
+                assert_eq!(Status::read(&options(&channel)).expect("status").server, None);
+                // The end of the next one, which holds all, rings for every lane, each once.
+                let before = bells(&channel);
+                fresh(|| {
+                    core::mem::forget(wide(&channel).into_consumer().expect("the server role"));
+                    Vec::new()
+                });
+                let after = bells(&channel);
+                let rung = before.iter().zip(&after).map(|(before, after)| after - before);
+                assert_eq!(rung.collect::<Vec<_>>(), [1; LANES as usize], "{before:?} {after:?}");
+                clear(&channel);
+                0
+            });
+        }
+    });
+}
+
 #[test]
 fn a_mender_or_remover_killed_at_any_instruction_leaves_what_the_next_one_mends() {
     on_stage(|| {
