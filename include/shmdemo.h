@@ -126,8 +126,9 @@ struct shmdemo_options {
 	                         two; 0, the default: 16 KiB, or what max_message needs */
 	uint32_t max_message; /* longest message in bytes, 1 to 65536. Default 2048 */
 	uint32_t flags;       /* SHMDEMO_NO_CREATE, SHMDEMO_LOCK. Default 0 */
-	uint32_t mode;        /* 0600 to 0777. SHMDEMO_UNSET, the default: 0600, and no channel is
-	                         joined that everybody can write */
+	uint32_t mode;        /* 0600 to 0777, of what is created; what is there is never changed.
+	                         SHMDEMO_UNSET, the default: 0600, and no channel is joined that
+	                         everybody can write */
 	uint32_t group;       /* gid of what is created. Default SHMDEMO_UNSET: the caller's */
 	uint32_t owner;       /* uid whose channel is accepted besides the caller's own and root's.
 	                         Default SHMDEMO_UNSET: nobody's */
