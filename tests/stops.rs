@@ -443,3 +443,29 @@ fn a_stdout_that_takes_no_large_writes_gets_one_line_a_write() {
     server.finish().expect(0);
     assert!(channel.status().numbers("queued").iter().all(|queued| *queued == 0.0));
 }
+
+/// Nobody reads the pipe, or Ctrl-S stopped the terminal: one signal is enough.
+#[test]
+fn one_sigterm_ends_a_server_whose_stdout_takes_nothing() {
+    for (persist, code) in [(true, 0), (false, 74)] {
+        for terminal in [false, true] {
+            let channel = Channel::new();
+            let args: &[&str] = if persist { &["--persist"] } else { &[] };
+            let (_other_end, stdout) = match terminal {
+                true => raw::stopped_terminal(),
+                false => raw::full_pipe(),
+            };
+            let mut server = Proc::spawn_with(channel.server(args), Stdio::null(), stdout.into());
+            channel.await_holder(&server);
+            run(channel.client(&[]), &numbered(50)).expect(0);
+            until("it has the lines in hand", || common::proc::asleep(server.pid()));
+            server.signal(SIGTERM);
+            let out = server.finish_with_stdin();
+            out.expect(code);
+            assert!(persist || out.stderr.contains("EINTR"), "{}", out.stderr);
+            // All of it is still there.
+            let next = channel.running(&[]);
+            next.wait_stdout("every line", |out| out == numbered(50));
+        }
+    }
+}

@@ -22,6 +22,7 @@ enum Done {
 pub fn serve(args: &Serve) -> Result<u8> {
     stdio::check_stdout()?;
     signals::install().context("sigaction")?;
+    signals::end_writes().context("sigaction")?;
     if args.common.protocol == Protocol::SharedUse {
         return server_demo::serve(args);
     }
@@ -41,6 +42,10 @@ pub fn serve(args: &Serve) -> Result<u8> {
         printer.consumer.forget_end();
     }
     let done = match printer.run() {
+        // What was not written stays, and that is what stopping means to it.
+        Err(_) if args.persist && stdio::gave_up() => {
+            Done::Signal(signals::stop().unwrap_or(nix::libc::SIGTERM))
+        }
         Err(e) if is_removed(&e) => {
             // What is still in the segment is printed; nobody else can get at it any more.
             printer.consumer.freeze()?;

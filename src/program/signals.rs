@@ -17,6 +17,28 @@ static SLEEP: [AtomicI32; 2] = [AtomicI32::new(-1), AtomicI32::new(-1)];
 /// A signal ends the program on the spot.
 static AT_ONCE: AtomicBool = AtomicBool::new(false);
 
+/// A signal ends a write that stands still, too.
+static ENDS_WRITES: AtomicBool = AtomicBool::new(false);
+
+/// Interrupts the write that began just before the signal came, and the next one, and so on.
+extern "C" fn on_alarm(_: i32) {
+    // SAFETY: as in `on_signal`.
+    unsafe { libc::alarm(1) };
+}
+
+/// From now on, once a signal has come, a write that stands still is interrupted each second.
+pub fn end_writes() -> nix::Result<()> {
+    // No SA_RESTART: writes end.
+    let action = SigAction::new(SigHandler::Handler(on_alarm), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler makes an async-signal-safe call only.
+    unsafe { sigaction(Signal::SIGALRM, &action) }?;
+    let mut alarm = SigSet::empty();
+    alarm.add(Signal::SIGALRM);
+    alarm.thread_unblock()?;
+    ENDS_WRITES.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
 extern "C" fn on_signal(number: i32) {
     if AT_ONCE.load(Ordering::Relaxed) {
         end(number);
@@ -24,6 +46,10 @@ extern "C" fn on_signal(number: i32) {
     // The interrupted code may be about to look at errno.
     let errno = Errno::last_raw();
     STOP.store(number, Ordering::Relaxed);
+    if ENDS_WRITES.load(Ordering::Relaxed) {
+        // SAFETY: alarm takes a number and may be called in a signal handler.
+        unsafe { libc::alarm(1) };
+    }
     let [set, num] = &SLEEP;
     // Acquire: with the Release in `interrupts`, so that the number belongs to the set.
     let set = set.load(Ordering::Acquire);

@@ -74,22 +74,44 @@ pub struct Stopped {
 /// bytes, and sockets of datagrams refuse larger ones.
 static ONE_LINE: AtomicBool = AtomicBool::new(false);
 
+/// A write stood still after a signal had asked to stop, and was given up.
+static GAVE_UP: AtomicBool = AtomicBool::new(false);
+
+/// Was a write given up since a signal asked to stop?
+pub fn gave_up() -> bool {
+    GAVE_UP.load(Ordering::Relaxed)
+}
+
 /// Writes all of `bytes`, which are lines that end with `separator`, to stdout.
 pub fn write_all(bytes: &[u8], separator: u8) -> core::result::Result<(), Stopped> {
     let stdout = std::io::stdout();
-    let mut written = 0;
+    let (mut written, mut stood_still) = (0, 0);
+    // A stop was asked for: a write that stood still since the last look, a second ago, is given up.
+    let give_up = |stood_still: &mut i32| {
+        *stood_still += i32::from(signals::stop().is_some());
+        GAVE_UP.fetch_or(*stood_still > 1, Ordering::Relaxed);
+        gave_up()
+    };
     while written < bytes.len() {
         let rest = &bytes[written..];
         let line = memchr::memchr(separator, rest).map_or(rest.len(), |at| at + 1);
         let part = if ONE_LINE.load(Ordering::Relaxed) { &rest[..line] } else { rest };
         match nix::unistd::write(stdout.as_fd(), part) {
             Ok(0) => return Err(Stopped { written, errno: Errno::EIO }),
-            Ok(n) => written += n,
+            Ok(n) => {
+                written += n;
+                stood_still = 0;
+            }
+            Err(Errno::EINTR) if give_up(&mut stood_still) => {
+                return Err(Stopped { written, errno: Errno::EINTR })
+            }
             Err(Errno::EINTR) => {}
             // Somebody made it non-blocking: wait for room.
             Err(Errno::EAGAIN) => {
                 let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
-                let _ = poll(&mut fds, PollTimeout::NONE);
+                if poll(&mut fds, PollTimeout::NONE).is_err() && give_up(&mut stood_still) {
+                    return Err(Stopped { written, errno: Errno::EINTR });
+                }
             }
             Err(Errno::EINVAL | Errno::EMSGSIZE) if part.len() > line => {
                 ONE_LINE.store(true, Ordering::Relaxed);
@@ -114,6 +136,10 @@ pub fn output_failure(errno: Errno, more: &str) -> anyhow::Error {
         Errno::EFBIG => {
             "the file may not grow any more: raise the limit (`ulimit -f`, LimitFSIZE= in a unit) \
              or begin a new file"
+        }
+        Errno::EINTR => {
+            "it took nothing more when a signal asked to stop: see who reads it, or whether Ctrl-S \
+             stopped its terminal"
         }
         Errno::EINVAL | Errno::EMSGSIZE => {
             "it takes no line as long as this one: send shorter ones, or redirect it to a file or \

@@ -236,6 +236,18 @@ impl Drop for Proc {
     }
 }
 
+/// Does it wait for something in the kernel, and go on waiting?
+pub fn asleep(pid: i64) -> bool {
+    let look = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().unwrap_or_default().trim().starts_with('S')
+    };
+    look() && {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        look()
+    }
+}
+
 /// How a process ended and what it wrote.
 pub struct Output {
     name: String,

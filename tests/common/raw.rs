@@ -284,6 +284,42 @@ pub fn small_datagrams() -> (std::os::unix::net::UnixDatagram, std::os::unix::ne
     pair
 }
 
+/// A pipe that has room for nothing: who reads, who writes.
+pub fn full_pipe() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
+    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&writer);
+    // SAFETY: plain numbers.
+    let flags = checked(unsafe { libc::fcntl(fd, libc::F_GETFL) }).expect("F_GETFL");
+    // SAFETY: likewise.
+    checked(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }).expect("F_SETFL");
+    while nix::unistd::write(&writer, &[b'.'; 512]).is_ok() {}
+    // SAFETY: likewise.
+    checked(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }).expect("F_SETFL");
+    (reader, writer)
+}
+
+/// A terminal whose output is stopped, as by Ctrl-S: its other end, and itself.
+pub fn stopped_terminal() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
+    use std::os::fd::{FromRawFd, OwnedFd};
+    let (mut main, mut other) = (-1, -1);
+    // SAFETY: two ints are written; the other pointers may be null.
+    checked(unsafe {
+        libc::openpty(
+            &mut main,
+            &mut other,
+            std::ptr::null_mut(),
+            std::ptr::null_mut::<libc::termios>(),
+            std::ptr::null_mut::<libc::winsize>(),
+        )
+    })
+    .expect("openpty");
+    // SAFETY: both are new and nobody else's.
+    let pair = unsafe { (OwnedFd::from_raw_fd(main), OwnedFd::from_raw_fd(other)) };
+    // SAFETY: plain numbers.
+    checked(unsafe { libc::tcflow(other, libc::TCOOFF) }).expect("tcflow");
+    pair
+}
+
 /// A free place for `bytes` (whole pages) of address space with a page on either side that
 /// nothing may touch: what runs over the end of what is attached here ends the process.
 pub fn guarded_place(bytes: usize) -> usize {
