@@ -362,43 +362,9 @@ impl fmt::Display for Error {
                 "{field} {found} makes no channel (EINVAL): the nearest that does is {expected}"
             ),
             Error::System { key, source } => {
-                write!(f, "key {key}: {source}: {}", next_step(source))
+                write!(f, "key {key}: {source}: {}", crate::limits::next_step(source))
             }
         }
-    }
-}
-
-/// By the ERRORS sections of the calls' man pages, and what the kernel does.
-fn next_step(source: &SysError) -> &'static str {
-    let changes = ["SHM_LOCK", "IPC_SET", "IPC_RMID"].iter().any(|what| source.call.contains(what));
-    match source.errno {
-        Errno::ENOMEM if source.call.contains("SHM_LOCK") => {
-            "raise RLIMIT_MEMLOCK (`ulimit -l`, LimitMEMLOCK= in a unit) or leave --lock out"
-        }
-        Errno::EPERM if source.call.contains("SHM_LOCK") => {
-            "only owner, creator and root may lock it, and only with an RLIMIT_MEMLOCK (`ulimit -l`, \
-             LimitMEMLOCK= in a unit) above 0: raise it, or leave --lock out"
-        }
-        Errno::EPERM if changes => {
-            "only owner, creator and root may: run as one of them (see `ipcs -m`); for them it is a \
-             system-call filter that refuses (seccomp, SystemCallFilter= in a unit)"
-        }
-        Errno::EPERM => crate::limits::FILTERED,
-        Errno::E2BIG => {
-            "SEMOPM, the third number of kernel.sem, is below 16: raise it: \
-             sysctl -w kernel.sem=\"250 32000 100 128\""
-        }
-        Errno::EACCES => {
-            "run as the owner of the segment (see `ipcs -m`), let its owner widen it with \
-             `shmdemo-server set --mode` or `--gid`, and drop privileges before opening, not after"
-        }
-        Errno::ENOMEM => "free memory, or raise the limit of this process (ulimit -l, -v)",
-        Errno::EINVAL => "see the address (--address, a multiple of SHMLBA unless --round)",
-        Errno::ENOSPC => "too many processes with SEM_UNDO (SEMMNU): end some",
-        Errno::ERANGE => {
-            "a semaphore is full, which no program of ours does: see `ipcs -s`, remove the channel"
-        }
-        _ => "see this call in its man page, section 2",
     }
 }
 

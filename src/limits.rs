@@ -1,4 +1,4 @@
-//! Which limit of the system was met, its value, and how to raise it.
+//! Which limit of the system was met, its value, and how to raise it; what else a failed call means.
 
 use crate::sysv::{info, SysError};
 use core::fmt;
@@ -108,5 +108,39 @@ pub(crate) fn explain(f: &mut fmt::Formatter<'_>, source: &SysError, size: u32) 
         ),
         (_, Errno::EACCES | Errno::EPERM) => f.write_str(FILTERED),
         _ => f.write_str("see shmget(2) and semget(2)"),
+    }
+}
+
+/// What to do about a failed call, by the ERRORS sections of the calls' man pages, and what the kernel does.
+pub(crate) fn next_step(source: &SysError) -> &'static str {
+    let changes = ["SHM_LOCK", "IPC_SET", "IPC_RMID"].iter().any(|what| source.call.contains(what));
+    match source.errno {
+        Errno::ENOMEM if source.call.contains("SHM_LOCK") => {
+            "raise RLIMIT_MEMLOCK (`ulimit -l`, LimitMEMLOCK= in a unit) or leave --lock out"
+        }
+        Errno::EPERM if source.call.contains("SHM_LOCK") => {
+            "only owner, creator and root may lock it, and only with an RLIMIT_MEMLOCK (`ulimit -l`, \
+             LimitMEMLOCK= in a unit) above 0: raise it, or leave --lock out"
+        }
+        Errno::EPERM if changes => {
+            "only owner, creator and root may: run as one of them (see `ipcs -m`); for them it is a \
+             system-call filter that refuses (seccomp, SystemCallFilter= in a unit)"
+        }
+        Errno::EPERM => FILTERED,
+        Errno::E2BIG => {
+            "SEMOPM, the third number of kernel.sem, is below 16: raise it: \
+             sysctl -w kernel.sem=\"250 32000 100 128\""
+        }
+        Errno::EACCES => {
+            "run as the owner of the segment (see `ipcs -m`), let its owner widen it with \
+             `shmdemo-server set --mode` or `--gid`, and drop privileges before opening, not after"
+        }
+        Errno::ENOMEM => "free memory, or raise the limit of this process (ulimit -l, -v)",
+        Errno::EINVAL => "see the address (--address, a multiple of SHMLBA unless --round)",
+        Errno::ENOSPC => "too many processes with SEM_UNDO (SEMMNU): end some",
+        Errno::ERANGE => {
+            "a semaphore is full, which no program of ours does: see `ipcs -s`, remove the channel"
+        }
+        _ => "see this call in its man page, section 2",
     }
 }
