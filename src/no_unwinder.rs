@@ -16,7 +16,8 @@
 //! libgcc_s.so.1 by itself (glibc) or needs none (musl); nothing here cancels threads.
 //!
 //! Without link-time optimisation all of it is as sound, and saves nothing. A name that another
-//! machine needs and that is not here comes from libgcc_s, as without this file.
+//! machine needs and that is not here comes from libgcc_s, as without this file; beside musl, where
+//! the unwinder is an archive, it would bring the others a second time, so all are here.
 //!
 //! Source: [Itanium C++ ABI: Exception Handling](https://itanium-cxx-abi.github.io/cxx-abi/abi-eh.html#base-abi);
 //! for `__aeabi`, `__gnu` and `VRS`, [EHABI32](https://github.com/ARM-software/abi-aa/blob/main/ehabi32/ehabi32.rst).
@@ -58,4 +59,7 @@ never_called! {
 }
 
 #[cfg(not(target_arch = "arm"))]
-never_called! { _Unwind_DeleteException _Unwind_GetIPInfo _Unwind_SetGR _Unwind_SetIP }
+never_called! {
+    _Unwind_DeleteException _Unwind_FindEnclosingFunction _Unwind_GetCFA _Unwind_GetGR
+    _Unwind_GetIP _Unwind_GetIPInfo _Unwind_RaiseException _Unwind_SetGR _Unwind_SetIP
+}
