@@ -26,7 +26,7 @@ fn redirected(how: &str, command: &Command) -> Command {
 fn ignores(proc: &Proc, signal: Signal) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", proc.pid())).expect("status");
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).expect("SigIgn");
-    u64::from_str_radix(mask, 16).expect("hex") & 1 << (signal as u64 - 1) != 0
+    u64::from_str_radix(mask, 16).expect("hex") & (1 << (signal as u64 - 1)) != 0
 }
 
 #[test]
