@@ -107,3 +107,62 @@ fn without_a_syslogd_the_log_goes_to_stderr() {
         channel.assert_gone();
     });
 }
+
+/// A syslogd that is there and does not read, so its socket is full.
+fn stuck() -> UnixDatagram {
+    let stuck = UnixDatagram::bind("/dev/log").expect("a socket at /dev/log");
+    let full = UnixDatagram::unbound().expect("a socket");
+    full.connect("/dev/log").and_then(|()| full.set_nonblocking(true)).expect("/dev/log");
+    while full.send(b"<30>somebody: more").is_ok() {}
+    stuck
+}
+
+#[test]
+fn a_syslogd_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed() {
+    let folder = Folder::new();
+    in_thread(|| {
+        if let Err(why) = private_dev(&folder.0) {
+            return skipped(&format!("no /dev of one's own: {why}"));
+        }
+        let syslogd = stuck();
+        let channel = Channel::new();
+        let mut server = channel.running(&["-v", "--syslog", "--persist"]);
+        run(channel.client(&["-v", "--syslog"]), b"hello\n").expect(0);
+        server.wait_stdout("the message", |out| out == b"hello\n");
+        // Why a program ends is told on stderr then.
+        run(channel.server(&["--syslog"]), b"").fails(75, &["server"]);
+        run(channel.client(&["--syslog"]), &[b'x'; 5000]).fails(65, &["5000"]);
+        syslogd.set_nonblocking(true).expect("O_NONBLOCK");
+        let mut line = [0; 1000];
+        while syslogd.recv(&mut line).is_ok() {}
+        server.signal(nix::sys::signal::Signal::SIGTERM);
+        server.finish_with_stdin().expect(0);
+        let mut heard = Vec::new();
+        while let Ok(length) = syslogd.recv(&mut line) {
+            heard.push(String::from_utf8_lossy(&line[..length]).into_owned());
+        }
+        let missed = heard.iter().position(|line| line.contains("did not take"));
+        let stopped = heard.iter().position(|line| line.contains("stopped by SIGTERM"));
+        assert!(missed.is_some() && missed < stopped, "{heard:#?}");
+    });
+}
+
+#[test]
+fn a_syslogd_that_comes_later_is_found() {
+    let folder = Folder::new();
+    in_thread(|| {
+        if let Err(why) = private_dev(&folder.0) {
+            return skipped(&format!("no /dev of one's own: {why}"));
+        }
+        let channel = Channel::new();
+        let mut server = channel.running(&["-v", "--syslog", "--persist"]);
+        server.wait_stderr("a word on it", |said| said.contains("no syslogd"));
+        let syslogd = UnixDatagram::bind("/dev/log").expect("a socket at /dev/log");
+        server.signal(nix::sys::signal::Signal::SIGTERM);
+        let said = server.finish_with_stdin().expect(0).stderr.clone();
+        assert!(!said.contains("stopped by"), "{said}");
+        let mut line = [0; 1000];
+        let length = syslogd.recv(&mut line).expect("a line");
+        assert!(String::from_utf8_lossy(&line[..length]).contains("stopped by SIGTERM"));
+    });
+}

@@ -2,7 +2,7 @@
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::Mutex;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
@@ -57,9 +57,69 @@ impl<T: std::fmt::Display> LogFormat<T> for Local {
     }
 }
 
+/// The way to the local syslogd.
+struct Syslog {
+    format: Local,
+    /// None: nobody listens; tried again with each line.
+    logger: Option<Logger<LoggerBackend, Local>>,
+    /// Lines that syslogd did not take, since it took one.
+    lost: u32,
+}
+
+impl Syslog {
+    /// Messages never wait for a log line: a syslogd that hangs fills its socket, and a send that
+    /// blocks would hang with it.
+    fn connect(&mut self) -> Result<(), syslog::Error> {
+        let logger = syslog::unix(self.format.clone())?;
+        match &logger.backend {
+            LoggerBackend::Unix(socket) => socket.set_nonblocking(true)?,
+            LoggerBackend::UnixStream(stream) => stream.get_ref().set_nonblocking(true)?,
+            _ => {}
+        }
+        self.logger = Some(logger);
+        Ok(())
+    }
+
+    /// Hands one line over, or counts it as lost; false: it is for stderr.
+    fn send(&mut self, level: Level, message: &str) -> bool {
+        // Once more where syslogd was started again: its socket is a new one.
+        for _ in 0..2 {
+            if self.logger.is_none() && self.connect().is_err() {
+                return false;
+            }
+            let Some(logger) = &mut self.logger else { return false };
+            let told = match self.lost {
+                0 => Ok(()),
+                lost => {
+                    logger.warning(&format!("syslogd did not take {lost} lines before this")[..])
+                }
+            };
+            if told.is_ok() {
+                self.lost = 0;
+            }
+            let sent = told.and_then(|()| match level {
+                Level::Error => logger.err(message),
+                Level::Warn => logger.warning(message),
+                Level::Info => logger.info(message),
+                _ => logger.debug(message),
+            });
+            match sent {
+                Ok(()) => return true,
+                Err(syslog::Error::Write(e)) if e.kind() == ErrorKind::WouldBlock => {
+                    self.lost += 1;
+                    // Why a program ends is said somewhere.
+                    return level != Level::Error;
+                }
+                Err(_) => self.logger = None,
+            }
+        }
+        false
+    }
+}
+
 struct Sink {
     name: &'static str,
-    syslog: Option<Mutex<Logger<LoggerBackend, Local>>>,
+    syslog: Option<Mutex<Syslog>>,
 }
 
 impl Sink {
@@ -79,19 +139,6 @@ impl Sink {
             Err(_) => writeln!(stderr, "{}: {word}{message}", self.name),
         };
     }
-
-    fn to_syslog(
-        logger: &mut Logger<LoggerBackend, Local>,
-        level: Level,
-        message: &str,
-    ) -> syslog::Result<()> {
-        match level {
-            Level::Error => logger.err(message),
-            Level::Warn => logger.warning(message),
-            Level::Info => logger.info(message),
-            _ => logger.debug(message),
-        }
-    }
 }
 
 impl Log for Sink {
@@ -107,19 +154,9 @@ impl Log for Sink {
             return self.stderr(record.level(), record.args());
         };
         let text = record.args().to_string();
-        let Ok(mut logger) = syslog.lock() else { return };
-        if Self::to_syslog(&mut logger, record.level(), &text).is_ok() {
-            return;
-        }
-        // syslogd was started again: its socket is a new one.
-        match syslog::unix(logger.formatter.clone()) {
-            Ok(new) => {
-                *logger = new;
-                if Self::to_syslog(&mut logger, record.level(), &text).is_err() {
-                    self.stderr(record.level(), &text);
-                }
-            }
-            Err(_) => self.stderr(record.level(), &text),
+        let Ok(mut syslog) = syslog.lock() else { return };
+        if !syslog.send(record.level(), &text) {
+            self.stderr(record.level(), &text);
         }
     }
 
@@ -132,14 +169,16 @@ pub fn start(name: &'static str, settings: Settings) {
     let mut sink = Sink { name, syslog: None };
     let mut missing = None;
     if settings.syslog {
-        match syslog::unix(Local { name, pid: std::process::id() }) {
-            Ok(logger) => sink.syslog = Some(Mutex::new(logger)),
-            Err(e) => missing = Some(e),
-        }
+        let format = Local { name, pid: std::process::id() };
+        let mut syslog = Syslog { format, logger: None, lost: 0 };
+        missing = syslog.connect().err();
+        sink.syslog = Some(Mutex::new(syslog));
     }
     // Fails only if called twice.
     let _ = log::set_boxed_logger(Box::new(sink));
     if let Some(e) = missing {
-        log::warn!("no syslogd takes messages at /dev/log ({e}): logging to stderr instead");
+        log::warn!(
+            "no syslogd takes messages at /dev/log ({e}): logging to stderr until there is one"
+        );
     }
 }
