@@ -159,8 +159,8 @@ impl Printer<'_> {
     /// Writes what is collected, then releases it: a message leaves the ring only once it is
     /// written.
     fn flush(&mut self) -> Result<()> {
-        if let Err(stopped) = stdio::write_all(&self.out[..self.filled], self.args.common.separator)
-        {
+        let separator = self.args.common.separator;
+        if let Err(stopped) = stdio::write_messages(&self.out[..self.filled], separator) {
             let extra = self.args.prefix.len() + 1;
             self.consumer.release_within(stopped.written, extra)?;
             let key = self.consumer.channel().key();

@@ -31,7 +31,7 @@ pub fn serve(args: &Serve) -> Result<u8> {
                 let _ = line.extend_from_slice(&args.prefix);
                 let _ = line.extend_from_slice(&text);
                 let _ = line.push(args.common.separator);
-                if let Err(stopped) = stdio::write_all(&line, args.common.separator) {
+                if let Err(stopped) = stdio::write_messages(&line, args.common.separator) {
                     let more = format!("; the text is still in the segment of key {key}");
                     return Err(stdio::output_failure(stopped.errno, &more));
                 }

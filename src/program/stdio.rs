@@ -5,9 +5,13 @@
 use super::{exit, signals, Failure};
 use anyhow::Result;
 use nix::errno::Errno;
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::libc;
 use nix::poll::{poll, ppoll, PollFd, PollFlags, PollTimeout};
+use nix::sys::stat::{fstat, SFlag};
+use nix::unistd::{lseek, Whence};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which of the descriptors 0 to 2 were closed (`>&-`) when the program began?
@@ -120,6 +124,38 @@ pub fn write_all(bytes: &[u8], separator: u8) -> core::result::Result<(), Stoppe
         }
     }
     Ok(())
+}
+
+/// [`write_all`], for messages: before the first ones it ends a line that a predecessor began and did
+/// not finish, killed in a write or on a full file system. That message comes again, whole.
+pub fn write_messages(bytes: &[u8], separator: u8) -> core::result::Result<(), Stopped> {
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    if !BEGUN.load(Ordering::Relaxed) && !bytes.is_empty() {
+        if last_byte().is_some_and(|last| last != separator) {
+            write_all(&[separator], separator)
+                .map_err(|stopped| Stopped { written: 0, ..stopped })?;
+        }
+        BEGUN.store(true, Ordering::Relaxed);
+    }
+    write_all(bytes, separator)
+}
+
+/// What stands before the place where stdout writes, if it is a file, not at its begin, and one that
+/// may be read. What went into a pipe only its reader knows.
+fn last_byte() -> Option<u8> {
+    let stdout = std::io::stdout();
+    let kind = fstat(stdout.as_fd()).ok()?.st_mode & SFlag::S_IFMT.bits();
+    if kind != SFlag::S_IFREG.bits() {
+        return None;
+    }
+    let flags = OFlag::from_bits_truncate(fcntl(stdout.as_fd(), FcntlArg::F_GETFL).ok()?);
+    let appends = flags.contains(OFlag::O_APPEND);
+    let whence = if appends { Whence::SeekEnd } else { Whence::SeekCur };
+    let at = u64::try_from(lseek(stdout.as_fd(), 0, whence).ok()?).ok()?;
+    let file = std::fs::File::open("/proc/self/fd/1").ok()?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at.checked_sub(1)?).ok()?;
+    Some(byte[0])
 }
 
 /// Prints a text that is no message: help, version, status.
