@@ -263,6 +263,31 @@ fn status_watch_draws_again() {
 }
 
 #[test]
+fn status_watch_follows_the_next_channel_of_the_key() {
+    let channel = Channel::new();
+    channel.filled(b"one\n");
+    let watch = Proc::spawn(channel.sub("status", &["--watch", "0.1"]));
+    let json = Proc::spawn(channel.sub("status", &["--watch", "0.1", "--json"]));
+    let objects = |out: &[u8]| String::from_utf8_lossy(out).matches("\"generation\"").count();
+    watch.wait_stdout("a picture", |out| String::from_utf8_lossy(out).contains("generation"));
+    json.wait_stdout("an object", |out| objects(out) > 0);
+    run(channel.sub("remove", &[]), b"").expect(0);
+    watch.wait_stdout("a word on it", |out| {
+        String::from_utf8_lossy(out).contains("no channel of key")
+    });
+    channel.filled(b"one\ntwo\nthree\n");
+    watch.wait_stdout("the next one", |out| {
+        let text = String::from_utf8_lossy(out);
+        text.rsplit("no channel of key").next().is_some_and(|rest| rest.contains("generation"))
+    });
+    json.wait_stdout("the next one", |out| String::from_utf8_lossy(out).contains("\"sent\":3"));
+    for program in [watch, json] {
+        program.signal(SIGTERM);
+        program.finish().expect(0);
+    }
+}
+
+#[test]
 fn without_a_segment_they_are_69() {
     let channel = Channel::new();
     let key = channel.key.to_string();

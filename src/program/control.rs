@@ -13,10 +13,23 @@ pub fn status(args: &StatusArgs) -> Result<u8> {
     let terminal = nix::unistd::isatty(std::io::stdout()).unwrap_or(false);
     signals::install().context("sigaction")?;
     let mut watch = args.watch.map(|_| Watch::default());
+    let mut seen = false;
     loop {
         let mut text = String::new();
-        describe(args, watch.as_mut(), &mut text)?;
-        if args.json || args.watch.is_some() {
+        match describe(args, watch.as_mut(), &mut text) {
+            Ok(()) => seen = true,
+            // It was there and is gone: the next one is waited for. A reader of objects hears of
+            // that one.
+            Err(e) if seen && args.watch.is_some() && is_gone(&e) => {
+                text.clear();
+                if !args.json {
+                    let key = args.common.options.key;
+                    writeln!(text, "no channel of key {key} now: waiting for the next")?;
+                }
+            }
+            Err(e) => return Err(e),
+        }
+        if !text.is_empty() && (args.json || args.watch.is_some()) {
             text.push('\n');
         }
         if args.watch.is_some() && terminal && !args.json {
@@ -36,6 +49,11 @@ pub fn status(args: &StatusArgs) -> Result<u8> {
             return Ok(exit::OK);
         }
     }
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<crate::Error>();
+    error.is_some_and(|e| e.is_removed() || matches!(e, crate::Error::NoChannel(_)))
 }
 
 fn describe(args: &StatusArgs, watch: Option<&mut Watch>, text: &mut String) -> Result<()> {
