@@ -208,13 +208,15 @@ impl Consumer {
     /// `deadline`; returns whether there is a record. All that was looked at must be released.
     ///
     /// An idle server uses no processor time: after some microseconds of looking (where there is
-    /// a second processor) and one short timer it sleeps without a limit.
+    /// a second processor, and looking has paid lately) and one short timer it sleeps without a
+    /// limit.
     ///
     /// # Errors
     /// [`Error::Removed`]; [`Error::NotOurs`] naming lane and field.
     pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
         self.check_claimant()?;
-        let (key, roles, patience) = (self.channel.key(), *self.channel.roles(), self.patience);
+        let (key, roles) = (self.channel.key(), *self.channel.roles());
+        let patience = &mut self.patience;
         let doorbell = &self.channel.segment().header().server_bell;
         let lanes = &mut self.lanes;
         let ready = wait::sleep(doorbell, roles.server_bell(), 0, patience, deadline, |last| {

@@ -118,7 +118,7 @@ impl Producer {
     fn wait_for_room(&mut self, len: u32, deadline: Deadline) -> Result<Option<Reserved>> {
         self.check_claimant()?;
         let key = self.channel.key();
-        let (lane, patience) = (self.lane, self.patience);
+        let (lane, patience) = (self.lane, &mut self.patience);
         let bell = self.channel.roles().room_bell(lane);
         let server_bell = self.channel.roles().server_bell();
         let ring = self.tx.bytes().len();
