@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the init script for real. Called as the first process of namespaces of its own
-# (mount, pid, ipc), in a root folder with busybox, the two programs and the package's files.
+# (mount, pid, ipc), in a root folder with busybox, the programs and the package's files.
 # shellcheck disable=SC2317 # the functions are called through check
 
 failed=0
@@ -68,7 +68,8 @@ pid() {
 }
 
 runs_as_shmdemo() {
-	[ "$(readlink "/proc/$(pid)/exe")" = "/usr/bin/shmdemo-server" ] &&
+	[ "$(readlink "/proc/$(pid)/exe")" = "/usr/bin/shmdemo" ] &&
+		[ "$(cat "/proc/$(pid)/comm")" = "shmdemo-server" ] &&
 		grep -q "^Uid:	777	777	777	777$" "/proc/$(pid)/status" &&
 		grep -q "^Gid:	778	778	778	778$" "/proc/$(pid)/status"
 }
@@ -144,6 +145,16 @@ sleep 1000 &
 other=$!
 echo "$other" >"$pidfile"
 check "status with a stale pid file is 1" fails 1 "$script" status
+mkfifo /tmp/client
+shmdemo-client --no-create --owner shmdemo </tmp/client &
+client=$!
+exec 9>/tmp/client
+check "a client waits for input" within 20 grep -x shmdemo-client "/proc/$client/comm"
+echo "$client" >"$pidfile"
+check "status with the pid of a client, which is the same executable, is 1" fails 1 "$script" status
+check "and it goes on" kill "$client"
+exec 9>&-
+echo "$other" >"$pidfile"
 check "stop with a stale pid file fails" fails 1 "$script" stop
 check "start with a stale pid file" "$script" start
 check "replaces it" runs_as_shmdemo

@@ -74,6 +74,27 @@ killed_server_is_noticed() {
     exits 1 $INIT status && exits 0 $INIT start && exits 0 $INIT status
 }
 
+# The client is the same executable.
+client_is_no_server() {
+    exits 0 $INIT stop || return 1
+    mkfifo /tmp/client
+    shmdemo-client --no-create --owner shmdemo </tmp/client &
+    client=$!
+    exec 9>/tmp/client
+    tries=0
+    until [ "$(cat "/proc/$client/comm")" = shmdemo-client ]; do
+        tries=$((tries + 1))
+        [ "$tries" -le 20 ] || return 1
+        sleep 1
+    done
+    echo "$client" >/run/shmdemo-server.pid
+    exits 1 $INIT status && kill -0 "$client"
+    status=$?
+    exec 9>&-
+    rm -f /run/shmdemo-server.pid /tmp/client
+    [ "$status" = 0 ] && exits 0 $INIT start
+}
+
 wrong_option_is_refused() {
     exits 0 $INIT stop || return 1
     echo 'SHMDEMO_OPTIONS="--lanes 999"' >/etc/default/shmdemo-server
@@ -113,6 +134,7 @@ try "a message reaches syslog" logged 'shmdemo-server: first-message'
 try "a message sent while stopped is printed at the next start" kept_until_next_start
 try "restart" restart_changes_pid
 try "a killed server is noticed and started again" killed_server_is_noticed
+try "the pid of a client is not the server's" client_is_no_server
 try "a wrong option: start fails and says why" wrong_option_is_refused
 try "a missing program: start fails and says what to install" missing_program_is_named
 exits 0 $INIT start

@@ -5,6 +5,8 @@ mod client;
 mod control;
 mod help;
 mod logging;
+#[cfg(feature = "multicall")]
+mod named;
 mod notify;
 mod server;
 mod server_demo;
@@ -99,9 +101,16 @@ fn finish(result: anyhow::Result<u8>) -> ExitCode {
     ExitCode::from(code)
 }
 
+#[cfg(feature = "multicall")]
+pub use named::named;
+
 /// `shmdemo-server`.
 pub fn server() -> ExitCode {
-    run("shmdemo-server", args::server, |command| match command {
+    server_with(lexopt::Parser::from_env())
+}
+
+fn server_with(words: lexopt::Parser) -> ExitCode {
+    run("shmdemo-server", words, args::server, |command| match command {
         args::ServerCommand::Serve(serve) => server::serve(&serve),
         args::ServerCommand::Status(status) => control::status(&status),
         args::ServerCommand::Set(common, change) => control::set(&common, &change),
@@ -111,16 +120,21 @@ pub fn server() -> ExitCode {
 
 /// `shmdemo-client`.
 pub fn client() -> ExitCode {
-    run("shmdemo-client", args::client, |args| client::send(&args))
+    client_with(lexopt::Parser::from_env())
+}
+
+fn client_with(words: lexopt::Parser) -> ExitCode {
+    run("shmdemo-client", words, args::client, |args| client::send(&args))
 }
 
 fn run<T>(
     name: &'static str,
+    words: lexopt::Parser,
     parse: fn(lexopt::Parser) -> anyhow::Result<args::Parsed<T>>,
     body: fn(T) -> anyhow::Result<u8>,
 ) -> ExitCode {
     signals::let_writes_fail();
-    match parse(lexopt::Parser::from_env()) {
+    match parse(words) {
         Ok(args::Parsed::Run(logging, command)) => {
             logging::start(name, logging);
             finish(body(command))

@@ -31,6 +31,17 @@ SHMDEMO_CARGO_ENV = \
 	CARGO_PROFILE_RELEASE_LTO="fat" \
 	CARGO_PROFILE_RELEASE_CODEGEN_UNITS="1"
 
+# One executable is both programs, at half their size together. cargo makes and
+# installs the two programs as well; links to the one take their place.
+SHMDEMO_CARGO_BUILD_OPTS = --features multicall
+SHMDEMO_CARGO_INSTALL_OPTS = --features multicall
+
+define SHMDEMO_LINK_PROGRAMS
+	ln -sf shmdemo $(TARGET_DIR)/usr/bin/shmdemo-server
+	ln -sf shmdemo $(TARGET_DIR)/usr/bin/shmdemo-client
+endef
+SHMDEMO_POST_INSTALL_TARGET_HOOKS += SHMDEMO_LINK_PROGRAMS
+
 # A tarball is vendored when it is downloaded; a local source tree (and one
 # given with SHMDEMO_OVERRIDE_SRCDIR) is not, so its crates are fetched here,
 # as the lock file names them, into the cargo home below BR2_DL_DIR.

@@ -2,6 +2,7 @@
 
 SUMMARY = "Hands messages between programs through System V shared memory"
 SUMMARY:${PN}-client = "${SUMMARY} - the client"
+SUMMARY:${PN}-common = "${SUMMARY} - the executable of both"
 SUMMARY:${PN}-lib = "${SUMMARY} - the C library"
 SUMMARY:${PN}-server = "${SUMMARY} - the server, started as a service"
 DESCRIPTION = "A server and a client that exchange messages on one board \
@@ -75,7 +76,7 @@ inherit cargo cargo-update-recipe-crates externalsrc ptest-cargo features_check 
 # One of them must start the server.
 ANY_OF_DISTRO_FEATURES = "systemd sysvinit"
 
-PACKAGES =+ "${PN}-server ${PN}-client ${PN}-lib"
+PACKAGES =+ "${PN}-server ${PN}-client ${PN}-common ${PN}-lib"
 
 SYSTEMD_PACKAGES = "${PN}-server"
 SYSTEMD_SERVICE:${PN}-server = "shmdemo-server.service"
@@ -130,7 +131,9 @@ python () {
         d.setVar("SOURCE_DATE_EPOCH", "1767225600")
 }
 
-# Before 1.81 anyhow wants the standard library's Error trait: 8 kB a program.
+# One executable is both programs, at half their size together.
+CARGO_BUILD_FLAGS:append = " --features multicall"
+# Before 1.81 anyhow wants the standard library's Error trait: 8 kB.
 CARGO_BUILD_FLAGS:append = "${@' --features old-rust' if shmdemo_rust(d) < [1, 81] else ''}"
 
 # What is built is what is committed: said where that is not the tree at hand.
@@ -174,6 +177,9 @@ do_compile_ptest() {
 do_install:append() {
     # scarthgap's class takes the crate's own library along.
     rm -rf ${D}${libdir}/rustlib
+    # In place of the two programs, which the class takes along.
+    ln -sf shmdemo ${D}${bindir}/shmdemo-server
+    ln -sf shmdemo ${D}${bindir}/shmdemo-client
     oe_runmake install CARGO=: DESTDIR=${D}
 
     install -d ${D}${mandir}/man1 ${D}${mandir}/man7
@@ -204,6 +210,7 @@ FILES:${PN}-server += "${bindir}/shmdemo-server \
                        ${systemd_system_unitdir}/shmdemo-server.service"
 CONFFILES:${PN}-server = "${sysconfdir}/default/shmdemo-server"
 FILES:${PN}-client += "${bindir}/shmdemo-client"
+FILES:${PN}-common += "${bindir}/shmdemo"
 FILES:${PN}-lib += "${libdir}/libshmdemo${SOLIBS}"
 
 # The header and the link to link with want the library, not the programs.
@@ -212,3 +219,5 @@ DEV_PKG_DEPENDENCY = "${PN}-lib (= ${EXTENDPKGV})"
 # shmdemo itself is empty: it pulls in both programs.
 ALLOW_EMPTY:${PN} = "1"
 RDEPENDS:${PN} = "${PN}-client ${PN}-server"
+RDEPENDS:${PN}-client = "${PN}-common (= ${EXTENDPKGV})"
+RDEPENDS:${PN}-server = "${PN}-common (= ${EXTENDPKGV})"
