@@ -3,9 +3,8 @@
 
 mod common;
 
-use common::{in_thread, numbered, raw, run, shm_row, skipped, until, Channel, Folder, Proc};
+use common::{numbered, raw, run, shm_row, until, Channel, Proc};
 use nix::sys::signal::Signal::{self, SIGCONT, SIGINT, SIGTERM};
-use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Stdio;
 use std::time::Duration;
@@ -252,76 +251,6 @@ fn a_client_that_waits_for_a_server_ends_by_signal() {
     }
 }
 
-/// A server with this for its stdout stops with 74, and the next one prints all ten lines.
-fn cannot_print(stdout: impl Fn() -> Stdio, errno: &str) {
-    for args in [&[][..], &["--persist"]] {
-        let channel = Channel::new();
-        channel.filled(&numbered(10));
-        let mut server = Proc::spawn_with(channel.server(args), Stdio::null(), stdout());
-        server.finish_with_stdin().fails(74, &[errno]);
-        let next = channel.running(&[]);
-        next.wait_stdout("all ten", |out| out == numbered(10));
-    }
-}
-
-#[test]
-fn a_full_device_is_74_and_keeps_the_messages() {
-    cannot_print(|| File::create("/dev/full").expect("/dev/full").into(), "ENOSPC");
-}
-
-#[test]
-fn a_closed_stdout_is_74_and_keeps_the_messages() {
-    let closed = || {
-        // A pipe nobody reads any more: the stdin of a program that has ended.
-        let mut done = std::process::Command::new(common::find_program("shmdemo-server").unwrap())
-            .arg("-V")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the server's version");
-        let pipe = done.stdin.take().expect("stdin is a pipe");
-        done.wait().expect("wait");
-        Stdio::from(pipe)
-    };
-    cannot_print(closed, "EPIPE");
-}
-
-#[test]
-fn a_file_system_that_fills_up_has_each_message_once() {
-    let folder = Folder::new();
-    in_thread(|| {
-        let small = raw::private_mounts()
-            .and_then(|()| raw::mount("tmpfs", &folder.0, "tmpfs", 0, "size=4096"));
-        if let Err(error) = small {
-            return skipped(&format!("no small file system of one's own: {error}"));
-        }
-        let channel = Channel::new();
-        let line = |n: usize| format!("{n:0>99}\n");
-        let all: String = (0..60).map(line).collect();
-        channel.filled(all.as_bytes());
-        let file = folder.0.join("out");
-        let into = File::create(&file).expect("a file");
-        let mut server = Proc::spawn_with(channel.server(&[]), Stdio::null(), into.into());
-        server.finish_with_stdin().fails(74, &["ENOSPC"]);
-        let written = std::fs::read_to_string(&file).expect("what was written");
-        let complete = written.len() / 100 * 100;
-        assert!(complete > 0 && complete < all.len() && all.starts_with(&written));
-        let next = channel.running(&[]);
-        next.wait_stdout("the rest, once", |out| out == &all.as_bytes()[complete..]);
-    });
-}
-
-#[test]
-fn a_status_that_cannot_be_printed_is_74() {
-    let channel = Channel::new();
-    channel.filled(b"x\n");
-    for args in [&[][..], &["--json"]] {
-        let full = File::create("/dev/full").expect("/dev/full");
-        let mut status = Proc::spawn_with(channel.sub("status", args), Stdio::null(), full.into());
-        status.finish_with_stdin().fails(74, &["ENOSPC"]);
-    }
-}
-
 /// A pair at work, two lines through; then `remove`, and one more line is sent.
 fn removed(remove: impl FnOnce(&Channel), woken: bool) {
     let channel = Channel::new();
@@ -422,50 +351,4 @@ fn a_channel_made_anew_is_not_joined_by_the_old_pair() {
     run(channel.client(&[]), b"end\n").expect(0);
     assert_eq!(server.finish().expect(0).text(), "new\n");
     channel.assert_gone();
-}
-
-/// As /dev/kmsg does, but everywhere: a write is one record, and a large one is refused.
-#[test]
-fn a_stdout_that_takes_no_large_writes_gets_one_line_a_write() {
-    let channel = Channel::new();
-    let line = |number: u32| format!("{number:-<60}\n").into_bytes();
-    channel.filled(&(1..=200).flat_map(line).collect::<Vec<_>>());
-    let (stdout, reader) = raw::small_datagrams();
-    let stdout = std::os::fd::OwnedFd::from(stdout);
-    let server = Proc::spawn_with(channel.server(&["--persist"]), Stdio::null(), stdout.into());
-    let mut buffer = [0; 65_536];
-    reader.set_read_timeout(Some(common::patience())).expect("a time limit");
-    for number in 1..=200 {
-        let length = reader.recv(&mut buffer).expect("a line");
-        assert_eq!(&buffer[..length], line(number));
-    }
-    server.signal(SIGTERM);
-    server.finish().expect(0);
-    assert!(channel.status().numbers("queued").iter().all(|queued| *queued == 0.0));
-}
-
-/// Nobody reads the pipe, or Ctrl-S stopped the terminal: one signal is enough.
-#[test]
-fn one_sigterm_ends_a_server_whose_stdout_takes_nothing() {
-    for (persist, code) in [(true, 0), (false, 74)] {
-        for terminal in [false, true] {
-            let channel = Channel::new();
-            let args: &[&str] = if persist { &["--persist"] } else { &[] };
-            let (_other_end, stdout) = match terminal {
-                true => raw::stopped_terminal(),
-                false => raw::full_pipe(),
-            };
-            let mut server = Proc::spawn_with(channel.server(args), Stdio::null(), stdout.into());
-            channel.await_holder(&server);
-            run(channel.client(&[]), &numbered(50)).expect(0);
-            until("it has the lines in hand", || common::proc::asleep(server.pid()));
-            server.signal(SIGTERM);
-            let out = server.finish_with_stdin();
-            out.expect(code);
-            assert!(persist || out.stderr.contains("EINTR"), "{}", out.stderr);
-            // All of it is still there.
-            let next = channel.running(&[]);
-            next.wait_stdout("every line", |out| out == numbered(50));
-        }
-    }
 }
