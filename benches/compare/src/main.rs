@@ -132,6 +132,7 @@ fn measure_table(options: &Options, rows: &[Row], cpus: &[usize], table: &mut Ta
     let place = Place {
         cpus: [cpus[0], cpus[cores - 1]],
         realtime: options.realtime,
+        niceness: options.niceness,
         patience: match options.messages {
             Some(_) => LONG_PATIENCE,
             None => options.time + PATIENCE,

@@ -24,6 +24,8 @@ Usage: shmdemo-compare [OPTIONS]
   --messages N       so many messages instead of a time: the same work each time
   --realtime         ping-pong of one ping each 250 µs, with SCHED_FIFO and locked memory,
                      beside processes that keep every processor busy
+  --niceness N       of what is measured (default 0, as any program has; -20 runs before others and
+                     is handed the processor back when it yields)
   --csv FILE         figures of all rounds' medians (default: compare.csv beside this program; - for none)
   --svg FILE         chart (default: compare.svg there; - for none)
   --markdown         tables as Markdown
@@ -40,6 +42,7 @@ pub struct Options {
     pub throughput: bool,
     pub messages: Option<u64>,
     pub realtime: bool,
+    pub niceness: i32,
     pub csv: Option<PathBuf>,
     pub svg: Option<PathBuf>,
     pub markdown: bool,
@@ -58,6 +61,7 @@ impl Options {
             throughput: true,
             messages: None,
             realtime: false,
+            niceness: 0,
             csv: Some(beside("compare.csv")),
             svg: Some(beside("compare.svg")),
             markdown: false,
@@ -96,6 +100,10 @@ impl Options {
                 Long("throughput") => options.latency = false,
                 Long("messages") => options.messages = Some(parser.value()?.parse()?),
                 Long("realtime") => options.realtime = true,
+                Long("niceness") => {
+                    options.niceness = parser.value()?.parse()?;
+                    ensure!((-20..=19).contains(&options.niceness), "--niceness: -20 to 19");
+                }
                 Long("csv") => options.csv = file(parser.value()?.into()),
                 Long("svg") => options.svg = file(parser.value()?.into()),
                 Long("markdown") => options.markdown = true,

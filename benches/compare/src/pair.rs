@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Scheduling priority of the real-time measurement, of 1 to 99.
 const PRIORITY: i32 = 50;
 
-/// Niceness of what is measured, where that is allowed.
+/// Niceness of the session in which all is measured, where that is allowed.
 const NICE: i32 = -20;
 
 /// Where and how the two processes run.
@@ -29,6 +29,8 @@ pub struct Place {
     pub cpus: [usize; 2],
     /// SCHED_FIFO, all memory locked.
     pub realtime: bool,
+    /// Niceness of both, where it is allowed.
+    pub niceness: i32,
     /// Longer than any measurement takes.
     pub patience: Duration,
 }
@@ -104,7 +106,7 @@ fn settle(cpu: usize, place: &Place) -> Result<()> {
     end_with_parent();
     pin(cpu)?;
     // SAFETY: numbers only. Not insisted on.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, place.niceness) };
     if place.realtime {
         mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).context("mlockall")?;
         // SAFETY: all zero is a valid sched_param; its fields are numbers.

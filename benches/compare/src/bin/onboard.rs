@@ -24,18 +24,22 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 fn main() -> Result<()> {
     let unit: f64 = std::env::args().nth(1).ok_or("nanoseconds per instruction")?.parse()?;
-    between_processes(unit)?;
+    for niceness in ["0", "-20"] {
+        between_processes(unit, niceness)?;
+    }
     programs(unit)?;
     footprint()
 }
 
-fn between_processes(unit: f64) -> Result<()> {
+fn between_processes(unit: f64, niceness: &str) -> Result<()> {
     let done = Command::new("shmdemo-compare")
         .args(["--cores", "1", "--sizes", "64", "--rounds", "1", "--svg", "-"])
         .args(["--messages", &MESSAGES.to_string(), "--csv", "/tmp/compare.csv"])
+        .args(["--niceness", niceness])
         .stderr(Stdio::null())
         .output()?;
     let csv = std::fs::read_to_string("/tmp/compare.csv")?;
+    println!("niceness {niceness}:\n");
     println!("| 64 B, instructions/message | ping-pong | one way | switches/message, one way |");
     println!("| --- | ---: | ---: | ---: |");
     let mut ways: Vec<(&str, [String; 3])> = Vec::new();
