@@ -44,6 +44,7 @@ trait Sink {
 pub fn send(args: &ClientArgs) -> Result<u8> {
     stdio::check_stdin()?;
     signals::install().context("sigaction")?;
+    signals::end_reads().context("opening /")?;
     let deadline = || args.timeout.map_or(Deadline::Never, Deadline::after);
     match args.common.protocol {
         Protocol::Ring => {

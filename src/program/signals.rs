@@ -6,6 +6,7 @@ use crate::Interrupter;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
+use std::os::fd::IntoRawFd;
 use std::sync::atomic::{compiler_fence, AtomicBool, AtomicI32, Ordering};
 
 /// Number of the signal that came; 0: none yet.
@@ -19,6 +20,19 @@ static AT_ONCE: AtomicBool = AtomicBool::new(false);
 
 /// A signal ends a write that stands still, too.
 static ENDS_WRITES: AtomicBool = AtomicBool::new(false);
+
+/// What takes the place of stdin when a signal has come; -1: nothing.
+static INSTEAD_OF_STDIN: AtomicI32 = AtomicI32::new(-1);
+
+/// From now on a signal also ends the reading of stdin, whenever it comes: in a read, which it
+/// interrupts, or just before one, which then finds a folder in stdin's place and fails at once. So a
+/// read needs no other signal mask, and no poll(2) before it. Only the number 0 of this process changes:
+/// who shares the file that was stdin sees nothing of it.
+pub fn end_reads() -> std::io::Result<()> {
+    let folder = std::fs::File::open("/")?;
+    INSTEAD_OF_STDIN.store(folder.into_raw_fd(), Ordering::Relaxed);
+    Ok(())
+}
 
 /// Interrupts the write that began just before the signal came, and the next one, and so on.
 extern "C" fn on_alarm(_: i32) {
@@ -49,6 +63,11 @@ extern "C" fn on_signal(number: i32) {
     if ENDS_WRITES.load(Ordering::Relaxed) {
         // SAFETY: alarm takes a number and may be called in a signal handler.
         unsafe { libc::alarm(1) };
+    }
+    let ended = INSTEAD_OF_STDIN.load(Ordering::Relaxed);
+    if ended != -1 {
+        // SAFETY: dup2 takes numbers and may be called in a signal handler.
+        unsafe { libc::dup2(ended, 0) };
     }
     let [set, num] = &SLEEP;
     // Acquire: with the Release in `interrupts`, so that the number belongs to the set.

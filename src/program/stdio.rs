@@ -7,10 +7,10 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::libc;
-use nix::poll::{poll, ppoll, PollFd, PollFlags, PollTimeout};
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::stat::{fstat, SFlag};
 use nix::unistd::{lseek, Whence};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -197,35 +197,29 @@ pub enum Input {
     Stopped,
 }
 
-/// Waits for input and reads what there is, at most `into.len()` bytes.
+/// Waits for input and reads what there is, at most `into.len()` bytes. A signal ends it: see
+/// [`signals::end_reads`].
 pub fn read(into: &mut [u8]) -> Result<Input> {
     let stdin = std::io::stdin();
-    let fd: BorrowedFd<'_> = stdin.as_fd();
-    let failed = |errno: Errno| {
-        let message =
-            format!("reading stdin: {errno:?} ({}): see where stdin comes from", errno.desc());
-        Failure::error(exit::IO, message)
-    };
     loop {
-        {
-            let held = signals::HeldBack::new().map_err(failed)?;
-            if signals::stop().is_some() {
-                return Ok(Input::Stopped);
+        let read = nix::unistd::read(stdin.as_fd(), into);
+        match read {
+            Ok(n) if n > 0 => return Ok(Input::Bytes(n)),
+            _ if signals::stop().is_some() => return Ok(Input::Stopped),
+            Ok(_) => return Ok(Input::End),
+            Err(Errno::EINTR) => {}
+            // Somebody made it non-blocking: wait for input.
+            Err(Errno::EAGAIN) => {
+                let _ =
+                    poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
             }
-            let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-            match ppoll(&mut fds, None, Some(held.mask())) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(failed(errno)),
+            Err(errno) => {
+                let message = format!(
+                    "reading stdin: {errno:?} ({}): see where stdin comes from",
+                    errno.desc()
+                );
+                return Err(Failure::error(exit::IO, message));
             }
-        }
-        if signals::stop().is_some() {
-            return Ok(Input::Stopped);
-        }
-        match nix::unistd::read(fd, into) {
-            Ok(0) => return Ok(Input::End),
-            Ok(n) => return Ok(Input::Bytes(n)),
-            Err(Errno::EINTR | Errno::EAGAIN) => {}
-            Err(errno) => return Err(failed(errno)),
         }
     }
 }
