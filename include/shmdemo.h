@@ -26,8 +26,8 @@
  * wait goes on after a signal handler has run, as with SA_RESTART. To end it, let the handler,
  * or another thread, call shmdemo_producer_wake() or shmdemo_consumer_wake().
  *
- * No descriptor for poll(2). What a consumer or producer sleeps on is a futex and a semaphore,
- * which the kernel cannot put into poll. A program with an event loop either calls
+ * No descriptor for poll(2). What a consumer or producer sleeps on is a semaphore, which the
+ * kernel cannot put into poll. A program with an event loop either calls
  * shmdemo_consumer_wait(c, 0) whenever its loop turns, or has one thread that calls
  * shmdemo_consumer_wait(c, -1) and writes to an eventfd(2) that the loop polls (the loop takes
  * the messages, then lets the thread wait again: examples/c/event_loop.c), or reads a pipe from

@@ -1,13 +1,14 @@
 //! The receiving side: the server, which consumes every lane.
 
 use crate::channel::Channel;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result, Role};
 use crate::layout::MAX_LANES;
 use crate::memory::Bytes;
 use crate::process::Claimant;
-use crate::ring::{Found, Kind, Rx};
-use crate::roles::Interrupter;
-use crate::wait::{self, Deadline, Patience};
+use crate::ring::{Damage, Found, Kind, Rx};
+use crate::roles::{Interrupter, Roles};
+use crate::wait::{self, Bed, End, Look, Patience};
 use core::ptr::NonNull;
 
 /// Most records taken from one lane before the next lane has its turn.
@@ -29,6 +30,8 @@ struct Run {
 /// or does nothing, and dropping it only detaches.
 pub struct Consumer {
     lanes: heapless::Vec<Rx, { MAX_LANES as usize }>,
+    /// Lanes that ever had a record, by bits.
+    used: u32,
     /// The lane whose turn it is.
     turn: usize,
     /// Records it may still give before the next one's turn.
@@ -73,8 +76,16 @@ impl Channel {
         }
         let patience = Patience::for_this_machine();
         let runs = heapless::Vec::new();
-        let consumer =
-            Consumer { lanes, turn: 0, quota: QUOTA, runs, patience, claimant, channel: self };
+        let consumer = Consumer {
+            lanes,
+            used: 0,
+            turn: 0,
+            quota: QUOTA,
+            runs,
+            patience,
+            claimant,
+            channel: self,
+        };
         // A predecessor may have been killed while it was closing, or before it rang for room.
         if !consumer.end_pending() {
             consumer.channel.segment().header().say_open();
@@ -102,20 +113,26 @@ impl Consumer {
         if !self.claimant.is_this() {
             return Err(self.claimant.error(self.channel.key(), Role::Server));
         }
-        // Every lane once, and the first one again with a new quota.
-        for _ in 0..=self.lanes.len() {
+        // Every lane once; one whose turn is over comes again at the end.
+        let mut left = self.lanes.len();
+        while left > 0 {
             let lane = self.turn;
-            if self.quota > 0 && self.open_run(lane) {
-                let next = self.lanes[lane].next();
-                if let Some(found) = next.map_err(|d| self.damage(lane, d))? {
-                    self.quota -= 1;
-                    if let Some(run) = self.runs.last_mut() {
-                        run.records += 1;
+            if self.quota > 0 {
+                let ready = self.lanes[lane].ready();
+                if ready.map_err(|d| self.damage(lane, d))? && self.open_run(lane) {
+                    let next = self.lanes[lane].next();
+                    if let Some(found) = next.map_err(|d| self.damage(lane, d))? {
+                        self.quota -= 1;
+                        if let Some(run) = self.runs.last_mut() {
+                            run.records += 1;
+                        }
+                        return Ok(Some((lane, found)));
                     }
-                    return Ok(Some((lane, found)));
                 }
+                left -= 1;
             }
-            self.turn = (lane + 1) % self.lanes.len();
+            // Not `%`: many ARMv7 processors can't divide.
+            self.turn = if lane + 1 < self.lanes.len() { lane + 1 } else { 0 };
             self.quota = QUOTA;
         }
         Ok(None)
@@ -135,7 +152,6 @@ impl Consumer {
     }
 
     /// [`check_claimant`](Self::check_claimant) at the price of one load.
-    #[cfg(feature = "capi")]
     pub(crate) fn check_claimed_here(&self) -> Result<()> {
         match self.claimant.is_this() {
             true => Ok(()),
@@ -148,7 +164,7 @@ impl Consumer {
         self.claimant.check(self.channel.key(), Role::Server)
     }
 
-    fn damage(&self, lane: usize, damage: crate::ring::Damage) -> Error {
+    fn damage(&self, lane: usize, damage: Damage) -> Error {
         Error::from_damage(self.channel.key(), lane as u32, damage)
     }
 
@@ -207,35 +223,30 @@ impl Consumer {
     /// Sleeps until there is a record, a client has ended, [`Interrupter::wake`], a signal or
     /// `deadline`; returns whether there is a record. All that was looked at must be released.
     ///
-    /// An idle server uses no processor time: after some microseconds of looking (where there is
-    /// a second processor, and looking has paid lately) and one short timer it sleeps without a
-    /// limit.
+    /// An idle server uses no processor time: it sleeps without a limit, after some microseconds of
+    /// looking where that has paid lately.
     ///
     /// # Errors
     /// [`Error::Removed`]; [`Error::NotOurs`] naming lane and field.
     pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
-        self.check_claimant()?;
+        self.check_claimed_here()?;
         let (key, roles) = (self.channel.key(), *self.channel.roles());
-        let patience = &mut self.patience;
         let doorbell = &self.channel.segment().header().server_bell;
-        let lanes = &mut self.lanes;
-        let ready = wait::sleep(doorbell, roles.server_bell(), 0, patience, deadline, |last| {
-            for (lane, rx) in lanes.iter_mut().enumerate() {
-                if last {
-                    // No producer waits for room that there is, whatever became of head and bell.
-                    rx.republish();
-                    roles.room_bell(lane as u32).remind();
-                }
-                if rx.ready().map_err(|d| Error::from_damage(key, lane as u32, d))? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+        let bed = Bed { bell: roles.server_bell(), deadline, longest: None };
+        let (lanes, used) = (&mut self.lanes, &mut self.used);
+        let end = wait::sleep(doorbell, &bed, 0, &mut self.patience, |how| {
+            let ready = look(lanes, used, how, &roles);
+            ready.map_err(|(lane, damage)| Error::from_damage(key, lane, damage))
         })?;
-        if !ready {
-            self.channel.check()?;
+        match end {
+            End::Ready => return Ok(true),
+            // A producer may have been the one that rang, and wait for room.
+            End::Woken => roles.remind_producers(self.channel.geometry().lanes),
+            End::Time => {}
         }
-        Ok(ready)
+        self.check_claimant()?;
+        self.channel.check()?;
+        Ok(false)
     }
 
     fn ring_for_room(&self) {
@@ -297,6 +308,35 @@ impl Consumer {
     pub fn interrupter(&self) -> Interrupter {
         self.channel.roles().server_bell().interrupter()
     }
+}
+
+/// Is there a record? Before a sleep (the last look) no producer is left to wait for room that there
+/// is. An error comes with its lane.
+fn look(
+    lanes: &mut [Rx],
+    used: &mut u32,
+    how: Look,
+    roles: &Roles,
+) -> core::result::Result<bool, (u32, Damage)> {
+    for (lane, rx) in (0..).zip(lanes.iter_mut()) {
+        if how == Look::Quick && *used & (1 << lane) == 0 {
+            continue;
+        }
+        if rx.ready().map_err(|damage| (lane, damage))? {
+            *used |= 1 << lane;
+            return Ok(true);
+        }
+    }
+    if how == Look::Last {
+        for (lane, rx) in (0..).zip(lanes.iter_mut()) {
+            if rx.in_doubt() {
+                rx.republish();
+                // A set that is gone ends the sleep by itself.
+                let _ = roles.room_bell(lane).remind();
+            }
+        }
+    }
+    Ok(false)
 }
 
 impl Drop for Consumer {

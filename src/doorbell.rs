@@ -1,152 +1,153 @@
-//! Doorbells: one sleeper, any number of ringers, nothing but three words between them.
+//! Doorbells: one sleeper, any number of ringers, two words and a semaphore between them.
 //!
-//! The sleeper announces each sleep with a number of its own, the value that it moves `rung` to;
-//! a ringer that finds that value still there moves `rung` on and wakes it, and the next ringers
-//! see from the two values that the announcement is answered. So a ring costs a system call once
-//! per sleep, not per message, nobody but the sleeper ever takes an announcement back, and a
-//! ringer that was held up answers no later announcement than the one it saw.
-//!
-//! There are two depths of sleep. The shallow one is on the futex word `rung`, for a short time;
-//! the deep one, without a limit, is on a semaphore, which the kernel also raises when a peer
-//! dies and which ends with `EIDRM` when the channel is removed. A ringer killed or stopped
-//! between moving `rung` and waking costs a shallow sleeper the rest of the short time at most;
-//! for a deep one the semaphore is raised first.
+//! To who knows futexes: the semaphore is what the sleeper waits on, and it remembers a wake that
+//! comes too early; the word `awaiting` says whether a wake is needed at all. The sleeper makes it
+//! odd, looks for work once more, and takes 1 from the semaphore, which sleeps while that is 0. A
+//! ringer publishes its work and then reads the word. Even: nobody sleeps, and that was all. Odd:
+//! it adds 1 to the semaphore, and only then moves the word on to the next, even number, so that
+//! one system call answers one sleep, whatever the number of messages and ringers. Each sleep has
+//! a number of its own, so a ringer that was held up answers none but the one it saw. The kernel
+//! adds 1 as well when a ringer dies (`SEM_UNDO`), and ends the sleep with `EIDRM` when the channel
+//! is removed; who is stopped halfway leaves the number odd, and the next ringer adds another 1. So
+//! the sleep needs no time limit.
 //!
 //! No lost wake-up: the sleeper stores `awaiting`, then fences, then looks for work; the ringer
 //! publishes work, then fences, then loads `awaiting`. Both fences are SeqCst, so one comes
 //! first: either the sleeper sees the work or the ringer sees the announcement.
 //!
-//! Any value of the three words is accepted. A peer that scribbles here can cause needless wakes,
-//! and make a ringer miss a sleeper. So whoever is about to rest without a limit makes sure, with
-//! the semaphores alone, that no other sleeps past what it has done: `Bell::remind`.
+//! Any value of the two words is accepted. A peer that scribbles here can cause needless wakes, and
+//! make a ringer miss a sleeper; who must not depend on the words has `Bell::remind`.
 
 use crate::layout::Doorbell;
-use crate::sync::{fence, AtomicU32, Ordering};
+use crate::sync::{fence, Ordering};
 
-/// How a sleeper sleeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    /// On the futex word, for a short time.
-    Shallow,
-    /// On the semaphore, without a limit.
-    Deep,
+/// The system call of who rings.
+pub(crate) trait Wake {
+    /// What became of it.
+    type Outcome;
+    /// Adds 1 to the semaphore.
+    fn wake(&self) -> Self::Outcome;
 }
 
-/// The system calls of who rings.
-pub(crate) trait Wake {
-    /// Wakes who sleeps on the futex `word`.
-    fn wake_shallow(&self, word: &AtomicU32);
-    /// Raises the semaphore.
-    fn wake_deep(&self);
+/// Why a sleep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// There is work.
+    Ready,
+    /// The semaphore had 1 to take, or a signal came.
+    Woken,
+    /// The time is over.
+    Time,
 }
 
 /// The system calls of who sleeps.
 pub(crate) trait Rest {
     /// What can go wrong.
     type Error;
-    /// Sleeps on the futex `word` while it holds `rung`, for a short time.
-    fn rest_shallow(&self, word: &AtomicU32, rung: u32);
-    /// Sleeps until the semaphore is raised, and lowers it to 0.
-    fn rest_deep(&self) -> Result<(), Self::Error>;
-    /// Is there no time left to sleep?
-    fn over(&self) -> bool;
+    /// Takes 1 from the semaphore, sleeping while it is 0; [`End::Ready`] is none of its answers.
+    fn rest(&self) -> Result<End, Self::Error>;
+    /// Lowers the semaphore to 0.
+    fn silence(&self);
 }
 
 impl Doorbell {
     /// First values of a new doorbell: nobody sleeps.
     pub fn init(&self) {
-        self.rung.store(2, Ordering::Relaxed);
         self.awaiting.store(0, Ordering::Relaxed);
         self.need.store(0, Ordering::Relaxed);
     }
 
-    /// Announces a sleep and returns the value of `rung` to sleep at. The caller must look for
-    /// work once more before it sleeps, and call [`withdraw`](Self::withdraw) after.
-    fn announce(&self, depth: Depth, need: u32) -> u32 {
+    /// Announces a sleep; returns its number. The caller must look for work once more before it
+    /// sleeps, and [`withdraw`](Self::withdraw) after.
+    fn announce(&self, need: u32) -> u32 {
         self.need.store(need, Ordering::Relaxed);
-        let rung = self.rung.fetch_add(2, Ordering::Relaxed).wrapping_add(2);
-        // Release, with the Acquire in `sleeper`: who sees the announcement sees `need` and the
-        // new `rung`.
-        self.awaiting.store((rung & !1) | u32::from(depth == Depth::Deep), Ordering::Release);
+        // Release, with the Acquire in `sleeper`: who sees the announcement sees `need`. Acquire, with
+        // the Release in `answer`: an answer and the next announcement have an order that who
+        // answered sees too.
+        let next = || self.awaiting.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        let mut number = next();
+        if number % 2 == 0 {
+            // A sleeper was killed here: its number is not used again.
+            number = next();
+        }
         // Pairs with the fence in `sleeper`.
         fence(Ordering::SeqCst);
-        rung
+        number
     }
 
     /// Takes the announcement back.
-    fn withdraw(&self) {
-        let rung = self.rung.load(Ordering::Relaxed);
-        self.awaiting.store((rung & !1).wrapping_sub(2), Ordering::Relaxed);
+    fn withdraw(&self, number: u32) {
+        // Acquire: as in `announce`.
+        self.awaiting.swap(number.wrapping_add(1), Ordering::Acquire);
     }
 
-    /// Sleeps until rung, or until `rest` ends it; returns whether there is work. `ready` looks
-    /// for it, and is told whether it is the last look before a sleep without a limit.
+    /// Sleeps until rung, or until `rest` ends it. `ready` looks for work.
     pub fn sleep<R: Rest>(
         &self,
         need: u32,
         rest: &R,
-        mut ready: impl FnMut(bool) -> Result<bool, R::Error>,
-    ) -> Result<bool, R::Error> {
-        let rung = self.announce(Depth::Shallow, need);
-        if !ready(false)? {
-            rest.rest_shallow(&self.rung, rung);
-        }
-        if !ready(false)? && !rest.over() {
-            self.announce(Depth::Deep, need);
-            if !ready(true)? {
-                rest.rest_deep()?;
+        mut ready: impl FnMut() -> Result<bool, R::Error>,
+    ) -> Result<End, R::Error> {
+        let number = self.announce(need);
+        let end = match ready() {
+            Ok(false) => rest.rest(),
+            Ok(true) => Ok(End::Ready),
+            Err(e) => Err(e),
+        };
+        self.withdraw(number);
+        match end? {
+            End::Ready => Ok(End::Ready),
+            _ if ready()? => Ok(End::Ready),
+            End::Time => Ok(End::Time),
+            End::Woken => {
+                // All that was added up to now has one answer, one look at everything after it.
+                rest.silence();
+                Ok(if ready()? { End::Ready } else { End::Woken })
             }
         }
-        self.withdraw();
-        ready(false)
     }
 
-    /// Somebody sleeps here and has not been rung for yet: since when, how deeply.
+    /// Does somebody sleep here, as far as the words tell? For who decides nothing by it.
+    pub fn has_sleeper(&self) -> bool {
+        self.awaiting.load(Ordering::Relaxed) % 2 == 1
+    }
+
+    /// The number of the sleep that is announced here and was not answered yet.
     ///
     /// The caller has published the work before.
     #[inline]
-    fn sleeper(&self) -> Option<(u32, Depth)> {
+    fn sleeper(&self) -> Option<u32> {
         // Pairs with the fence in `announce`.
         fence(Ordering::SeqCst);
-        let awaiting = self.awaiting.load(Ordering::Acquire); // with the Release in `announce`
-        let rung = self.rung.load(Ordering::Relaxed);
-        if (awaiting ^ rung) & !1 != 0 {
-            return None;
-        }
-        Some((rung, if awaiting & 1 == 1 { Depth::Deep } else { Depth::Shallow }))
+        let number = self.awaiting.load(Ordering::Acquire); // with the Release in `announce`
+        (number % 2 == 1).then_some(number)
     }
 
     /// Rings if somebody sleeps.
     #[inline]
-    pub fn ring(&self, wake: &impl Wake) {
-        if let Some((rung, depth)) = self.sleeper() {
-            self.answer(rung, depth, wake);
-        }
+    pub fn ring<W: Wake>(&self, wake: &W) -> Option<W::Outcome> {
+        self.sleeper().map(|number| self.answer(number, wake))
     }
 
     /// As [`ring`](Self::ring), but only if `free` bytes are enough for what the sleeper needs.
     /// A `need` that no ring can have (`most` bytes) counts as `most`.
     #[inline]
-    pub fn ring_for_room(&self, free: u32, most: u32, wake: &impl Wake) {
-        if let Some((rung, depth)) = self.sleeper() {
+    pub fn ring_for_room<W: Wake>(&self, free: u32, most: u32, wake: &W) {
+        if let Some(number) = self.sleeper() {
             if free >= self.need.load(Ordering::Relaxed).min(most) {
-                self.answer(rung, depth, wake);
+                self.answer(number, wake);
             }
         }
     }
 
-    /// Answers the announcement of `rung`, unless it is answered or taken back meanwhile.
+    /// Answers the sleep of that number, unless it is answered or over meanwhile.
     #[cold]
-    fn answer(&self, rung: u32, depth: Depth, wake: &impl Wake) {
-        // The semaphore remembers, so it is raised first: who is stopped here leaves the
-        // announcement to the next ringer. The futex does not: the word has to move first.
-        if depth == Depth::Deep {
-            wake.wake_deep();
-        }
-        let next = rung.wrapping_add(2);
-        let moved = self.rung.compare_exchange(rung, next, Ordering::Release, Ordering::Relaxed);
-        if depth == Depth::Shallow && moved.is_ok() {
-            wake.wake_shallow(&self.rung);
-        }
+    fn answer<W: Wake>(&self, number: u32, wake: &W) -> W::Outcome {
+        // First the semaphore, which remembers: who is stopped or killed in between has rung.
+        let outcome = wake.wake();
+        let next = number.wrapping_add(1);
+        // Relaxed: the words tell of the sleep alone; what is published has its own Release.
+        let _ = self.awaiting.compare_exchange(number, next, Ordering::Relaxed, Ordering::Relaxed);
+        outcome
     }
 }

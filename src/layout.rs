@@ -29,9 +29,8 @@
 //! | +128 | `room_bell` | see doorbell | where this lane's producer sleeps |
 //! | +192 | ring | producer | the records |
 //! | **doorbell** | | | |
-//! | +0 | `rung` | both | futex word: grows by 2 with every sleep and every ring |
-//! | +4 | `awaiting` | who sleeps, Release | value of `rung` at which it sleeps, plus 1 if deeply |
-//! | +8 | `need` | who sleeps | free bytes it waits for (rooms only) |
+//! | +0 | `awaiting` | both | odd: the number of the sleep announced, Release; even: nobody sleeps |
+//! | +4 | `need` | who sleeps | free bytes it waits for (rooms only) |
 //! | **record** | | | **8-byte aligned, never across the ring's end** |
 //! | +0 | `len` | producer | payload bytes, 0 to `max_message` |
 //! | +4 | `kind` | producer | [`KIND_DATA`], [`KIND_END`] or [`KIND_PAD`] |
@@ -56,7 +55,7 @@ use crate::sync::AtomicU32;
 /// First word of the segment: the bytes `SHMD` on a little-endian machine.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"SHMD");
 /// Version of this map. It changes with any change of it; there is no mixed operation.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 /// Value of `state` once the creator is done.
 pub const STATE_READY: u32 = u32::from_le_bytes(*b"REDY");
 
@@ -115,7 +114,6 @@ pub(crate) struct Header {
 /// Where one sleeper waits and others wake it: see `doorbell.rs`.
 #[repr(C, align(64))]
 pub(crate) struct Doorbell {
-    pub rung: AtomicU32,
     pub awaiting: AtomicU32,
     pub need: AtomicU32,
 }
@@ -199,9 +197,8 @@ const _: () = {
     assert!(offset_of!(ConsumerLine, head) == 0);
     assert!(offset_of!(ConsumerLine, marks) == 4);
     assert!(offset_of!(LaneWords, room_bell) == 128);
-    assert!(offset_of!(Doorbell, rung) == 0);
-    assert!(offset_of!(Doorbell, awaiting) == 4);
-    assert!(offset_of!(Doorbell, need) == 8);
+    assert!(offset_of!(Doorbell, awaiting) == 0);
+    assert!(offset_of!(Doorbell, need) == 4);
     assert!(size_of::<Mark>() == 8);
 };
 

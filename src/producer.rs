@@ -1,15 +1,20 @@
 //! The sending side: one lane, reserved, written and committed by this process alone.
 
 use crate::channel::Channel;
+use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Result, Role};
 use crate::memory::Bytes;
 use crate::process::Claimant;
 use crate::ring::{Kind, Reserved, Tx};
 use crate::roles::Interrupter;
 use crate::sync::Ordering;
-use crate::wait::{self, Deadline, Patience};
+use crate::sysv::SysError;
+use crate::wait::{self, Bed, End, Patience};
 use core::ptr::NonNull;
 use core::time::Duration;
+
+/// How long a producer sleeps for room before it makes sure, once, that the server does not sleep too.
+const NAP: Duration = Duration::from_millis(20);
 
 /// The producer of one lane. Dropping it gives the lane back.
 ///
@@ -20,6 +25,12 @@ pub struct Producer {
     lane: u32,
     patience: Patience,
     claimant: Claimant,
+    /// Something is committed or staged that was not rung for.
+    unrung: bool,
+    /// And the server may sleep past it, should a peer have spoiled the words by which it is rung for.
+    unsure: bool,
+    /// What the last ring failed with.
+    failed: Option<SysError>,
     /// Last: `tx` points into its segment.
     channel: Channel,
 }
@@ -50,7 +61,16 @@ impl Channel {
             }
         };
         let patience = Patience::for_this_machine();
-        let mut producer = Producer { tx, lane, patience, claimant, channel: self };
+        let mut producer = Producer {
+            tx,
+            lane,
+            patience,
+            claimant,
+            unrung: true,
+            unsure: true,
+            failed: None,
+            channel: self,
+        };
         // What a predecessor committed and was killed before ringing for.
         producer.ring();
         Ok(producer)
@@ -86,7 +106,6 @@ impl Producer {
     }
 
     /// [`check_claimant`](Self::check_claimant) at the price of one load.
-    #[cfg(feature = "capi")]
     pub(crate) fn check_claimed_here(&self) -> Result<()> {
         match self.claimant.is_this() {
             true => Ok(()),
@@ -116,30 +135,37 @@ impl Producer {
 
     #[cold]
     fn wait_for_room(&mut self, len: u32, deadline: Deadline) -> Result<Option<Reserved>> {
-        self.check_claimant()?;
+        self.check_claimed_here()?;
         let key = self.channel.key();
-        let (lane, patience) = (self.lane, &mut self.patience);
+        let lane = self.lane;
         let bell = self.channel.roles().room_bell(lane);
-        let server_bell = self.channel.roles().server_bell();
         let ring = self.tx.bytes().len();
         // Room for this message and its pad, and half the ring: woken rarely, with much to do.
         let need = (2 * crate::layout::record_bytes(len)).max(ring / 2);
         let (words, _) = self.channel.segment().lane(&self.channel.geometry(), lane);
-        let tx = &mut self.tx;
+        let mut bed = Bed { bell, deadline, longest: Some(NAP) };
         let mut reserved = None;
-        wait::sleep(&words.room_bell, bell, need, patience, deadline, |last| {
-            if last {
-                // The server does not sleep past these messages, whatever became of tail and bell.
-                tx.republish();
-                server_bell.remind();
+        loop {
+            let (tx, patience) = (&mut self.tx, &mut self.patience);
+            let end = wait::sleep(&words.room_bell, &bed, need, patience, |_| {
+                reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
+                Ok(reserved.is_some())
+            })?;
+            match end {
+                End::Ready => return Ok(reserved),
+                End::Time if bed.longest.is_some() && !deadline.passed() => {
+                    // Once, and then without a limit: the server does not sleep past these messages,
+                    // whatever became of tail and bell.
+                    bed.longest = None;
+                    self.unsure = true;
+                    self.ring_surely();
+                }
+                End::Time | End::Woken => break,
             }
-            reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
-            Ok(reserved.is_some())
-        })?;
-        if reserved.is_none() {
-            self.channel.check()?;
         }
-        Ok(reserved)
+        self.check_claimant()?;
+        self.channel.check()?;
+        Ok(None)
     }
 
     /// Sends `message`, waiting for room until `deadline`, and rings for the server.
@@ -161,11 +187,16 @@ impl Producer {
         }
     }
 
-    /// Fails where this process was refused to ring for what it had committed.
-    pub(crate) fn check_rung(&self) -> Result<()> {
-        match self.channel.roles().ring_refused() {
-            false => Ok(()),
-            true => Err(Error::NotRung { key: self.channel.key() }),
+    /// Fails where the last ring did: the server may not know of what was committed.
+    ///
+    /// # Errors
+    /// [`Error::NotRung`] where this process may not ring any more; those of
+    /// [`check`](Self::check), where the semaphores are gone.
+    pub(crate) fn check_rung(&mut self) -> Result<()> {
+        match self.failed {
+            None => Ok(()),
+            Some(e) if e.is_refusal() => Err(Error::NotRung { key: self.channel.key() }),
+            Some(_) => self.check(),
         }
     }
 
@@ -173,24 +204,43 @@ impl Producer {
     /// batch of these, or of [`commit_quietly`](Slot::commit_quietly).
     #[inline]
     pub fn ring(&mut self) {
-        if !self.claimant.is_this() {
-            return;
+        // What was rung for once is the server's, which may sleep again since.
+        if self.unrung && self.claimant.is_this() {
+            self.unrung = false;
+            self.tx.publish();
+            let doorbell = &self.channel.segment().header().server_bell;
+            if let Some(outcome) = doorbell.ring(&self.channel.roles().server_bell()) {
+                self.rang(outcome);
+            }
         }
-        self.tx.publish();
-        let doorbell = &self.channel.segment().header().server_bell;
-        doorbell.ring(&self.channel.roles().server_bell());
+    }
+
+    fn rang(&mut self, outcome: core::result::Result<(), SysError>) {
+        self.failed = outcome.err();
+        self.unsure = self.failed.is_some();
     }
 
     /// As [`ring`](Self::ring), and makes sure that it does not sleep past what was sent even where
     /// another program wrote into the words that this depends on: to be called before a long wait
-    /// for something else, such as input. One or two system calls.
+    /// for something else, such as input. One system call where the server sleeps, two at most.
     pub fn ring_surely(&mut self) {
-        if !self.claimant.is_this() {
-            return;
-        }
-        self.tx.republish();
         self.ring();
-        self.channel.roles().server_bell().remind();
+        if self.unsure && self.claimant.is_this() {
+            self.tx.republish();
+            let outcome = self.channel.roles().server_bell().remind();
+            self.rang(outcome);
+        }
+    }
+
+    /// Did the last ring reach the semaphore, so that the channel was there then?
+    #[cfg(feature = "capi")]
+    pub(crate) fn is_sure(&self) -> bool {
+        !self.unsure
+    }
+
+    /// Does a server sleep, as far as can be told without a system call? A removed channel's doesn't.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.channel.segment().header().server_bell.has_sleeper()
     }
 
     /// Counts a message that was longer than the channel takes, for `status`.
@@ -372,6 +422,7 @@ impl Slot<'_> {
     pub fn stage(self, len: usize) {
         let len = self.checked(len);
         if self.producer.claimant.is_this() {
+            (self.producer.unrung, self.producer.unsure) = (true, true);
             self.producer.tx.stage(self.reserved, len);
         }
     }
@@ -388,6 +439,7 @@ impl<'a> Slot<'a> {
     fn finish(self, len: usize, kind: Kind) -> &'a mut Producer {
         let len = self.checked(len);
         if self.producer.claimant.is_this() {
+            (self.producer.unrung, self.producer.unsure) = (true, true);
             self.producer.tx.commit(self.reserved, len, kind);
         }
         self.producer

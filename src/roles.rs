@@ -20,12 +20,12 @@
 //!
 //! Source: [semop(2)](https://man7.org/linux/man-pages/man2/semop.2.html), section SEM_UNDO.
 
+use crate::deadline::Deadline;
+use crate::doorbell::End;
 use crate::error::{Awaited, Error, Object, Result, Role};
 use crate::layout::{BadField, MAX_LANES};
 use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
 use crate::sysv::{Key, SysError};
-use crate::wait::Deadline;
-use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use nix::errno::Errno;
 
 const CREATE: u16 = 0;
@@ -57,7 +57,8 @@ impl Interrupter {
     /// Ends the sleep of the role's holder, now or the next time it sleeps. Makes one system
     /// call and allocates nothing.
     pub fn wake(&self) {
-        post(self.id, self.num);
+        // A full one (ERANGE) rings already; a removed one ends the sleep itself.
+        let _ = sem::operate(self.id, &[Op::new(self.num, 1)], Wait::Never);
     }
 
     /// Set and number, to be kept in two atomics for a signal handler.
@@ -68,24 +69,6 @@ impl Interrupter {
     /// From what [`into_raw`](Self::into_raw) gave.
     pub(crate) fn from_raw(set: i32, num: i32) -> Self {
         Self { id: SemId::from_raw(set), num: num as u16 }
-    }
-}
-
-/// Adds 1 to a bell. A full one (ERANGE) rings already; a removed one ends the sleep itself.
-fn post(id: SemId, num: u16) {
-    if let Err(e) = sem::operate(id, &[Op::new(num, 1)], Wait::Never) {
-        note_refusal(id, e);
-    }
-}
-
-/// The set that this process was refused to ring; -1: none. The kernel looks at permissions at
-/// every call, and a process that gives its privileges up loses those of a set it has claimed in.
-static REFUSED: AtomicI32 = AtomicI32::new(-1);
-
-fn note_refusal(id: SemId, e: SysError) {
-    if e.is_refusal() {
-        // Relaxed: read by the thread that rang, or too late anyway.
-        REFUSED.store(id.raw(), Relaxed);
     }
 }
 
@@ -364,20 +347,33 @@ impl Roles {
         }
     }
 
-    /// Semaphore on which the server sleeps deeply.
+    /// Semaphore on which the server sleeps.
     pub fn server_bell(&self) -> Bell {
         Bell { roles: *self, num: SERVER_BELL }
     }
 
-    /// Semaphore on which lane `lane`'s producer sleeps deeply.
+    /// Semaphore on which lane `lane`'s producer sleeps.
     pub fn room_bell(&self, lane: u32) -> Bell {
         Bell { roles: *self, num: ROOM_BELLS + lane as u16 }
     }
 
-    /// Was this process refused to ring for somebody?
-    #[inline]
-    pub fn ring_refused(&self) -> bool {
-        REFUSED.load(Relaxed) == self.id.raw()
+    /// Rings for every producer of `lanes` lanes that may sleep, whatever became of its doorbell's
+    /// words: two calls, and one more for each few that are not rung for already.
+    pub fn remind_producers(&self, lanes: u32) {
+        let Ok(values) = sem::values::<{ SEMAPHORES as usize }>(self.id) else {
+            return; // a removed set: the sleeps themselves have ended
+        };
+        let mut ops: heapless::Vec<Op, LANES_AT_ONCE> = heapless::Vec::new();
+        for lane in 0..lanes as u16 {
+            let (held, bell) = (values[usize::from(LANES + lane)], ROOM_BELLS + lane);
+            if held > 0 && values[usize::from(bell)] == 0 {
+                let _ = ops.push(Op::new(bell, 1));
+            }
+            if ops.is_full() || (lane + 1 == lanes as u16 && !ops.is_empty()) {
+                let _ = sem::operate(self.id, &ops, Wait::Never);
+                ops.clear();
+            }
+        }
     }
 
     /// Is the set still there?
@@ -394,18 +390,20 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// Wakes who sleeps here.
-    pub fn post(&self) {
-        post(self.roles.id, self.num);
+    /// Wakes who sleeps here. A full one (ERANGE) rings already.
+    pub fn post(&self) -> core::result::Result<(), SysError> {
+        match sem::operate(self.roles.id, &[Op::new(self.num, 1)], Wait::Never) {
+            Err(e) if e.errno == Errno::ERANGE => Ok(()),
+            result => result,
+        }
     }
 
     /// Wakes who sleeps here or is about to, unless a ring is pending already: for what must not
     /// depend on the doorbell's words, which a peer can spoil.
-    pub fn remind(&self) {
-        match sem::value(self.roles.id, self.num) {
-            Ok(0) => self.post(),
-            Ok(_) => {}
-            Err(e) => note_refusal(self.roles.id, e),
+    pub fn remind(&self) -> core::result::Result<(), SysError> {
+        match sem::value(self.roles.id, self.num)? {
+            0 => self.post(),
+            _ => Ok(()),
         }
     }
 
@@ -414,12 +412,12 @@ impl Bell {
         self.roles.silence(self.num);
     }
 
-    /// Sleeps until it rings, a signal comes or the time is over; true: it was neither of the
-    /// latter two.
-    pub fn sleep(&self, deadline: Deadline) -> Result<bool> {
-        match sem::operate(self.roles.id, &[Op::new(self.num, -1)], deadline.for_sem()) {
-            Ok(()) => Ok(true),
-            Err(e) if matches!(e.errno, Errno::EINTR | Errno::EAGAIN) => Ok(false),
+    /// Sleeps until it rings, a signal comes or the time is over.
+    pub fn sleep(&self, wait: Wait) -> Result<End> {
+        match sem::operate(self.roles.id, &[Op::new(self.num, -1)], wait) {
+            Ok(()) => Ok(End::Woken),
+            Err(e) if e.errno == Errno::EINTR => Ok(End::Woken),
+            Err(e) if e.errno == Errno::EAGAIN => Ok(End::Time),
             Err(e) => Err(self.roles.error(e)),
         }
     }

@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 use crate::channel::{inspect, Options};
+use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result, Role};
 use crate::futex;
 use crate::layout::BadField;
@@ -20,7 +21,6 @@ use crate::sync::AtomicU32;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::sysv::shm::{self, Attach, AttachOptions, ShmId, ShmStat};
 use crate::sysv::Key;
-use crate::wait::Deadline;
 use core::time::Duration;
 use nix::errno::Errno;
 

@@ -1,186 +1,159 @@
-//! Waiting: how long at most, and in which steps.
+//! Waiting: looking for a while where that pays, then sleeping.
 
+use crate::deadline::Deadline;
+pub(crate) use crate::doorbell::End;
 use crate::doorbell::{Rest, Wake};
 use crate::error::{Error, Result};
-use crate::futex;
 use crate::layout::Doorbell;
 use crate::roles::Bell;
-use crate::sync::AtomicU32;
-use crate::sysv::sem;
+use crate::sysv::{sem, SysError};
 use core::time::Duration;
-use std::time::Instant;
 
-/// Until when to wait, by the monotonic clock: setting the time of day changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deadline {
-    /// Not at all.
-    Now,
-    /// Until then.
-    At(Instant),
-    /// As long as it takes.
-    Never,
-}
-
-impl Deadline {
-    /// So long from now; zero is [`Deadline::Now`]. What the clock can't hold is forever.
-    pub fn after(longest: Duration) -> Self {
-        if longest.is_zero() {
-            return Deadline::Now;
-        }
-        Instant::now().checked_add(longest).map_or(Deadline::Never, Deadline::At)
-    }
-
-    /// Time left; `None`: no limit.
-    pub fn left(&self) -> Option<Duration> {
-        match self {
-            Deadline::Now => Some(Duration::ZERO),
-            Deadline::At(when) => Some(when.saturating_duration_since(Instant::now())),
-            Deadline::Never => None,
-        }
-    }
-
-    /// Is it over?
-    pub fn passed(&self) -> bool {
-        self.left().is_some_and(|left| left.is_zero())
-    }
-
-    pub(crate) fn for_sem(self) -> sem::Wait {
-        match self.left() {
-            None => sem::Wait::Forever,
-            Some(left) if left.is_zero() => sem::Wait::Never,
-            Some(left) => sem::Wait::For(left),
-        }
-    }
-}
-
-/// How long the shallow sleep lasts before the deep one: what a ringer killed at the worst
-/// instant can cost, and the only timer of a pair that falls idle, once.
-const SHALLOW: Duration = Duration::from_millis(20);
-
-/// How often to look, and after how many looks to let others run, before sleeping where another
-/// processor may bring the work: some tens of microseconds, what a wake-up there costs.
+/// Rounds of looks where another processor may bring the work, and looks of one round, after each of
+/// which others may run: some tens of microseconds, what a wake-up there costs.
 const ROUNDS: u32 = 32;
 const LOOKS: u32 = 64;
 
+/// Rounds on one processor, of one look each. Two: a scheduler that gives each its share may hand the
+/// processor straight back to who is behind with its own, which then has used some of it.
+const YIELDS: u32 = 2;
+
+/// What a look that pays adds to the worth of looking on one processor, one in vain taking 1 away, and
+/// how much it can be: giving the processor away costs a third of what it saves.
+const GAIN: u32 = 2;
+const MOST: u32 = 64;
+
 /// Where looking has not paid lately, one sleep of so many looks all the same: the other side may
 /// have become quick.
-const PROBE: u32 = 32;
+const PROBE: u32 = 64;
+
+/// How far a look goes that is taken before a sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Where there was something before.
+    Quick,
+    /// Everywhere.
+    Full,
+    /// Everywhere, and for the last time: whoever waits for what was done here is seen to.
+    Last,
+}
 
 /// What a waiter does before it sleeps, private to it.
 ///
-/// With one processor online it lets the others run once; nothing spins. With more it looks again
-/// and again for as long as that has paid lately: a look that finds work earns all [`ROUNDS`] for the
-/// next, one in vain leaves half. So two busy processors always look, and where a message comes now and
-/// then nobody does, but for one sleep of [`PROBE`].
+/// It looks again for as long as that has paid lately, and lets others run in between: with one
+/// processor online they alone can bring the work, and with more the other side may have been put on
+/// this very one. So two that are busy always look, and where a message comes now and then nobody
+/// does, but for one sleep of [`PROBE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Patience {
-    /// Rounds of the next look. The other side may have been put on this very processor, so it is let
-    /// run in between.
-    rounds: u32,
-    /// Sleeps without a look since the last one; `None`: one processor, never.
-    unseen: Option<u32>,
+    /// More than one processor is online.
+    several: bool,
+    /// What looking was worth lately: rounds of the next look (several), or a score (one).
+    worth: u32,
+    /// Sleeps without a look since the last one.
+    unseen: u32,
 }
 
 impl Patience {
     /// By the number of processors that are online, not those of this process's affinity: one that
     /// is kept to a single processor has its peer on another, as a rule.
     pub fn for_this_machine() -> Self {
-        match nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN) {
-            Ok(Some(online)) if online > 1 => Self { rounds: ROUNDS, unseen: Some(0) },
-            _ => Self { rounds: 0, unseen: None },
-        }
+        Self::new(matches!(
+            nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN),
+            Ok(Some(online)) if online > 1
+        ))
     }
 
-    /// How many rounds to look this time.
-    fn next_rounds(&mut self) -> u32 {
-        let Some(unseen) = &mut self.unseen else { return 0 };
-        if self.rounds > 0 {
-            return self.rounds;
-        }
-        *unseen += 1;
-        if *unseen < PROBE {
-            return 0;
-        }
-        *unseen = 0;
-        ROUNDS
+    const fn new(several: bool) -> Self {
+        Self { several, worth: if several { ROUNDS } else { MOST }, unseen: 0 }
+    }
+
+    /// Is it time to look, be it for a probe?
+    fn looks(&mut self) -> bool {
+        self.unseen = if self.worth > 0 { 0 } else { (self.unseen + 1) % PROBE };
+        self.unseen == 0
     }
 
     /// Looks for work without sleeping; bounded.
-    fn look(&mut self, ready: &mut impl FnMut(bool) -> Result<bool>) -> Result<bool> {
-        for _ in 0..self.next_rounds() {
+    fn look(&mut self, ready: &mut impl FnMut(Look) -> Result<bool>) -> Result<bool> {
+        if !self.looks() {
+            return Ok(false);
+        }
+        let (rounds, looks) = match self.several {
+            true if self.worth > 0 => (self.worth, LOOKS),
+            true => (ROUNDS, LOOKS),
+            false => (YIELDS, 1),
+        };
+        for _ in 0..rounds {
             std::thread::yield_now();
-            for _ in 0..LOOKS {
-                if ready(false)? {
-                    self.rounds = ROUNDS;
+            let mut how = Look::Full;
+            for _ in 0..looks {
+                if ready(how)? {
+                    self.worth = if self.several { ROUNDS } else { MOST.min(self.worth + GAIN) };
                     return Ok(true);
                 }
+                how = Look::Quick;
                 core::hint::spin_loop();
             }
         }
-        self.rounds /= 2;
-        std::thread::yield_now();
-        ready(false)
+        self.worth = if self.several { self.worth / 2 } else { self.worth.saturating_sub(1) };
+        Ok(false)
     }
 }
 
-/// Sleeps at `bell` until `ready`, a signal, an end of a peer, or the deadline, and at times for
-/// less; returns whether it is ready. `need`: see `Doorbell::ring_for_room`; what `ready` is
-/// told: see `Doorbell::sleep`.
+/// Sleeps in `bed` until `ready`, a signal, an end of a peer, or its time is over, and at times for
+/// less. `need`: see `Doorbell::ring_for_room`.
 ///
 /// # Errors
 /// What `ready` returns, and [`crate::Error::Removed`] where the semaphores are gone.
 pub(crate) fn sleep(
     doorbell: &Doorbell,
-    bell: Bell,
+    bed: &Bed,
     need: u32,
     patience: &mut Patience,
-    deadline: Deadline,
-    mut ready: impl FnMut(bool) -> Result<bool>,
-) -> Result<bool> {
-    if ready(false)? {
-        return Ok(true);
+    mut ready: impl FnMut(Look) -> Result<bool>,
+) -> Result<End> {
+    if ready(Look::Full)? {
+        return Ok(End::Ready);
     }
-    if deadline.passed() {
-        return Ok(false);
+    if bed.deadline.passed() {
+        return Ok(End::Time);
     }
     if patience.look(&mut ready)? {
-        return Ok(true);
+        return Ok(End::Ready);
     }
-    doorbell.sleep(need, &Bed { bell, deadline }, ready)
+    doorbell.sleep(need, bed, || ready(Look::Last))
 }
 
-/// The system calls of one sleep.
-struct Bed {
-    bell: Bell,
-    deadline: Deadline,
+/// Where and how long one sleeps.
+pub(crate) struct Bed {
+    pub bell: Bell,
+    pub deadline: Deadline,
+    /// And no longer than this.
+    pub longest: Option<Duration>,
 }
 
 impl Rest for Bed {
     type Error = Error;
 
-    fn rest_shallow(&self, word: &AtomicU32, rung: u32) {
-        futex::wait(word, rung, self.deadline.left().map_or(SHALLOW, |left| left.min(SHALLOW)));
+    fn rest(&self) -> Result<End> {
+        self.bell.sleep(match (self.deadline.for_sem(), self.longest) {
+            (sem::Wait::Forever, Some(longest)) => sem::Wait::For(longest),
+            (sem::Wait::For(left), Some(longest)) => sem::Wait::For(left.min(longest)),
+            (wait, _) => wait,
+        })
     }
 
-    fn rest_deep(&self) -> Result<()> {
-        self.bell.sleep(self.deadline)?;
-        // All that rang up to now has one answer: the caller looks at everything again.
+    fn silence(&self) {
         self.bell.silence();
-        Ok(())
-    }
-
-    fn over(&self) -> bool {
-        self.deadline.passed()
     }
 }
 
 impl Wake for Bell {
-    fn wake_shallow(&self, word: &AtomicU32) {
-        futex::wake(word);
-    }
+    type Outcome = core::result::Result<(), SysError>;
 
-    fn wake_deep(&self) {
-        self.post();
+    fn wake(&self) -> Self::Outcome {
+        self.post()
     }
 }
 
@@ -188,36 +161,42 @@ impl Wake for Bell {
 mod tests {
     use super::*;
 
-    /// Looks that find nothing, or something at once.
+    /// Looks that find nothing, or something at once: how many.
     fn look(patience: &mut Patience, finds: bool) -> u32 {
         let mut asked = 0;
         let found = patience.look(&mut |_| {
             asked += 1;
             Ok(finds)
         });
-        assert_eq!(found.unwrap_or(!finds), finds);
+        assert_eq!(found.unwrap_or(!finds), finds && asked > 0);
         asked
     }
 
     #[test]
-    fn with_one_processor_nothing_spins() {
-        let mut patience = Patience { rounds: 0, unseen: None };
-        for _ in 0..2 * PROBE {
-            assert_eq!(look(&mut patience, false), 1);
+    fn with_one_processor_it_is_given_away_twice_at_most_and_not_where_that_brings_nothing() {
+        let mut patience = Patience::new(false);
+        for _ in 0..MOST {
+            assert_eq!(look(&mut patience, false), YIELDS);
         }
+        let asked: Vec<u32> = (0..3 * PROBE).map(|_| look(&mut patience, false)).collect();
+        assert_eq!(asked.iter().filter(|n| **n > 0).count(), 3, "{asked:?}");
+        // One probe that pays is followed by looks, until they were in vain as often as it gained.
+        while look(&mut patience, true) == 0 {}
+        let paid: Vec<u32> = (0..4).map(|_| look(&mut patience, false)).collect();
+        assert_eq!(paid, [YIELDS, YIELDS, 0, 0]);
     }
 
     #[test]
     fn looking_in_vain_ends_but_for_a_rare_probe_and_one_that_pays_begins_anew() {
-        let all = ROUNDS * LOOKS + 1;
-        let mut patience = Patience { rounds: ROUNDS, unseen: Some(0) };
+        let all = ROUNDS * LOOKS;
+        let mut patience = Patience::new(true);
         assert_eq!(look(&mut patience, false), all);
         let asked: Vec<u32> = (0..10).map(|_| look(&mut patience, false)).collect();
         assert!(asked.windows(2).all(|pair| pair[1] <= pair[0]), "{asked:?}");
-        assert_eq!(asked[9], 1, "no look, and the one before the sleep: {asked:?}");
-        let probes = (0..4 * PROBE).filter(|_| look(&mut patience, false) > 1).count();
+        assert_eq!(asked[9], 0, "{asked:?}");
+        let probes = (0..4 * PROBE).filter(|_| look(&mut patience, false) > 0).count();
         assert_eq!(probes, 4);
-        while look(&mut patience, true) != 1 || patience.rounds != ROUNDS {}
+        while look(&mut patience, true) == 0 {}
         assert_eq!(look(&mut patience, false), all);
     }
 }

@@ -13,6 +13,8 @@ use common::raw::View;
 use common::{raw, until, Channel, Proc, Random};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGTERM};
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LANES: usize = 2;
@@ -26,6 +28,9 @@ fn lane(k: usize) -> usize {
 /// Semaphores of a channel's set: see `src/roles.rs`.
 const SERVER_BELL: i32 = 4;
 const ROOM_BELL_0: i32 = 37;
+
+/// Longer than what a producer sleeps for room before it looks once by itself.
+const BEYOND_NAP: Duration = Duration::from_millis(60);
 
 /// What is scribbled upon in a round.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -167,15 +172,70 @@ fn a_tail_that_is_taken_back_stops_nobody() {
     let channel = Channel::new();
     let server = channel.running(&["--lanes", "1", "--size", "4K", "--max-message", "200"]);
     let set = common::sem_row(channel.key).expect("the semaphores").id;
-    let asleep = |bell| until("a deep sleep", || raw::sem_waiters(set, bell) == 1);
+    let asleep = |bell| until("a sleep", || raw::sem_waiters(set, bell) == 1);
     asleep(SERVER_BELL);
     server.stop();
     let mut client = Proc::spawn(channel.client(&[]));
     client.feed(common::numbered(5000));
     asleep(ROOM_BELL_0);
+    std::thread::sleep(BEYOND_NAP);
     let view = View::attach(channel.segment().id);
     view.write(lane(0), &view.word(lane(0) + 64).to_ne_bytes());
     server.signal(SIGCONT);
     server.wait_stdout("all lines", |out| out == common::numbered(5000));
     client.finish_with_stdin().expect(0);
+}
+
+/// Writes "nobody sleeps" into some doorbells until it is dropped.
+struct Hush(Arc<AtomicBool>);
+
+impl Hush {
+    fn over(segment: i32, bells: [usize; 3]) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let told = over.clone();
+        std::thread::spawn(move || {
+            let view = View::attach(segment);
+            while !told.load(Relaxed) {
+                bells.into_iter().for_each(|bell| view.write(bell, &0_u32.to_ne_bytes()));
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Hush {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Every wake-up that the doorbells' words decide is missed. Nothing is lost and nobody sleeps for
+/// good, be it one line at a time, or more than the ring holds and a server that takes its time.
+#[test]
+fn doorbells_that_always_tell_of_nobody_stop_nobody() {
+    let channel = Channel::new();
+    let server = channel.running(&["--lanes", "2", "--size", "1K", "--max-message", "200"]);
+    let lane_1 = 128 + 192 + 1024;
+    let _hush = Hush::over(channel.segment().id, [64, 128 + 128, lane_1 + 128]);
+    let mut one = Proc::spawn(channel.client(&[]));
+    let mut stdin = one.take_stdin();
+    let mut wanted = Vec::new();
+    for n in 0..200 {
+        let line = format!("one {n}\n");
+        stdin.write_all(line.as_bytes()).expect("a line");
+        wanted.extend(line.into_bytes());
+        server.wait_stdout("the line", |out| out == wanted);
+    }
+    server.stop();
+    let mut many = Proc::spawn(channel.client(&[]));
+    many.feed(common::numbered(5000));
+    let set = common::sem_row(channel.key).expect("the semaphores").id;
+    until("a sleep for room", || raw::sem_waiters(set, ROOM_BELL_0 + 1) == 1);
+    std::thread::sleep(BEYOND_NAP);
+    server.signal(SIGCONT);
+    many.finish_with_stdin().expect(0);
+    wanted.extend(common::numbered(5000));
+    server.wait_stdout("all lines", |out| out == wanted);
+    drop(stdin);
+    one.finish_with_stdin().expect(0);
 }

@@ -24,8 +24,6 @@ struct Work {
     producer: Producer,
     /// Bytes that were reserved and not yet committed.
     reserved: Option<usize>,
-    /// Something was committed since the last sure ring.
-    unsure: bool,
 }
 
 /// The part of a handle that its one user at a time works with.
@@ -60,7 +58,7 @@ pub unsafe extern "C" fn shmdemo_producer_open(
         let deadline = deadline(timeout_ms)?;
         let opened = Channel::open(&options, deadline)?.into_producer(deadline)?;
         let waker = Waker::new(opened.interrupter());
-        let work = Work { producer: opened, reserved: None, unsure: false };
+        let work = Work { producer: opened, reserved: None };
         let handle = Box::into_raw(Box::new(shmdemo_producer { waker, work }));
         // SAFETY: as above.
         unsafe { producer.write(handle) };
@@ -76,9 +74,7 @@ pub unsafe extern "C" fn shmdemo_producer_close(producer: *mut shmdemo_producer)
     }
     // SAFETY: from `shmdemo_producer_open`, and the caller gives it up.
     let mut handle = unsafe { Box::from_raw(producer) };
-    if handle.work.unsure {
-        handle.work.producer.ring_surely();
-    }
+    handle.work.producer.ring_surely();
 }
 
 impl Work {
@@ -138,11 +134,14 @@ impl Work {
             (false, false) => slot.commit(len),
         }
         self.reserved = None;
-        self.unsure = true;
         match flags & SHMDEMO_QUIETLY {
             0 => {
                 self.producer.check_rung()?;
-                Ok(self.producer.check().map_err(|e| self.sent(e))?)
+                // What rang has seen that the channel is there.
+                match self.producer.is_sure() {
+                    true => Ok(()),
+                    false => Ok(self.producer.check().map_err(|e| self.sent(e))?),
+                }
             }
             _ => Ok(()),
         }
@@ -237,7 +236,7 @@ pub unsafe extern "C" fn shmdemo_producer_ring(producer: *mut shmdemo_producer) 
         // SAFETY: the caller's promise.
         let (_, work) = unsafe { work(producer) }?;
         work.producer.ring_surely();
-        work.unsure = false;
+        work.producer.check_rung()?;
         work.producer.check()?;
         Ok(SHMDEMO_OK)
     })
@@ -253,7 +252,6 @@ pub unsafe extern "C" fn shmdemo_producer_finish(
         // SAFETY: the caller's promise.
         let (waker, work) = unsafe { work(producer) }?;
         let until = deadline(timeout_ms)?;
-        work.unsure = false;
         let mut woken = false;
         let finished = work.producer.finish(|| {
             woken = waker.take();

@@ -9,6 +9,7 @@ use super::inspect::{
     accept_set, acceptable, attach, check_header, find_segment, foreign, stat, stat_ours, too_small,
 };
 use super::{Channel, Opened, Options};
+use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result};
 use crate::layout::{Geometry, LAYOUT_VERSION, MAGIC, STATE_READY};
 use crate::memory::Segment;
@@ -17,7 +18,6 @@ use crate::roles::Roles;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::sysv::shm::{self, ShmId};
 use crate::sysv::{sem, Key, PermChange};
-use crate::wait::Deadline;
 use core::time::Duration;
 use nix::errno::Errno;
 use std::time::Instant;

@@ -30,7 +30,7 @@ trait Sink {
     /// A batch begins: is the other side still there?
     fn begin(&mut self) -> crate::Result<()>;
     /// A batch is done: the other side is to see it, and may be asleep.
-    fn ring(&mut self);
+    fn ring(&mut self) -> crate::Result<()>;
     /// All is sent: fails if the channel went away before the server had it all. `Ok(false)`: a
     /// signal came before that was known.
     fn finish(&mut self) -> crate::Result<bool>;
@@ -135,17 +135,17 @@ fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
                 }
                 Ok(true) => {}
                 Ok(false) => {
-                    sink.ring();
+                    sink.ring().map_err(|e| not_sent(e, sink, number - 1, number - 1))?;
                     return Ok(stopped(number - 1));
                 }
                 Err(e) => {
-                    sink.ring();
+                    let _ = sink.ring(); // one failure is enough
                     return Err(not_sent(e, sink, number - 1, number));
                 }
             }
             start = next;
         }
-        sink.ring();
+        sink.ring().map_err(|e| not_sent(e, sink, number, number))?;
         if ended {
             // The end of a line whose first part is gone already.
             if skipped > 0 {
@@ -185,7 +185,7 @@ fn stopped(number: u64) -> u8 {
 
 fn too_long(sink: &mut dyn Sink, number: u64, length: usize, more: bool) -> anyhow::Error {
     sink.count_too_long();
-    sink.ring();
+    let _ = sink.ring(); // one failure is enough
     let (more, longest) = (if more { "more than " } else { "" }, sink.longest());
     Failure::error(
         exit::TOO_LONG,
@@ -262,11 +262,16 @@ impl Sink for RingSink<'_> {
     }
 
     fn begin(&mut self) -> crate::Result<()> {
-        self.producer.channel().check()
+        // A server that sleeps is rung for after the batch, and that tells as much.
+        match self.producer.is_awaited() {
+            true => Ok(()),
+            false => self.producer.channel().check(),
+        }
     }
 
-    fn ring(&mut self) {
+    fn ring(&mut self) -> crate::Result<()> {
         self.producer.ring_surely();
+        self.producer.check_rung()
     }
 
     fn finish(&mut self) -> crate::Result<bool> {
@@ -317,7 +322,9 @@ impl Sink for SharedUseSink<'_> {
         self.segment.check()
     }
 
-    fn ring(&mut self) {}
+    fn ring(&mut self) -> crate::Result<()> {
+        Ok(())
+    }
 
     fn finish(&mut self) -> crate::Result<bool> {
         Ok(true)

@@ -104,7 +104,7 @@ mod tests {
             assert!(readme.contains(&format!("|{row}\n")), "memory map: |{row}");
             rows += 1;
         }
-        assert!(rows > 30, "the memory map has {rows} rows");
+        assert!(rows >= 30, "the memory map has {rows} rows");
     }
 
     /// Every test that the security page names exists.

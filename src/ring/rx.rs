@@ -22,6 +22,8 @@ pub(crate) struct Rx {
     tail: u32,
     /// What is committed from now on is not looked at.
     frozen: bool,
+    /// Bytes released since the producer was last seen to: see [`in_doubt`](Self::in_doubt).
+    moved: u32,
 }
 
 impl Rx {
@@ -49,6 +51,8 @@ impl Rx {
             cursor: head,
             tail: head,
             frozen: false,
+            // What a predecessor did is not known.
+            moved: u32::MAX,
         };
         rx.reload_tail()?;
         Ok(rx)
@@ -139,12 +143,26 @@ impl Rx {
     /// producer's from here on. Returns how many bytes are free now, at least.
     pub fn release(&mut self) -> u32 {
         set_mark(&self.words.consumer.marks, self.head, self.cursor, self.received);
+        self.moved = self.moved.saturating_add(self.cursor.wrapping_sub(self.head));
         self.head = self.cursor;
         self.released = self.received;
         // Release: all reads of the payloads before it; pairs with the Acquire in
         // `Tx::reload_head`.
         self.words.consumer.head.store(self.head, Release);
         self.bytes.len() - self.tail.wrapping_sub(self.head)
+    }
+
+    /// May the producer be asleep for room that there is, should a peer have spoiled the words by which
+    /// it is rung for? To be asked before a sleep, with all released; the caller then publishes again
+    /// and reminds it. Costs no system call.
+    ///
+    /// It sleeps only if less than two of the longest records are free by a position that it has
+    /// seen, so what was released since that one comes to nearly a whole ring. Or it has seen
+    /// another position than ours.
+    pub fn in_doubt(&mut self) -> bool {
+        let least = self.bytes.len().saturating_sub(2 * record_bytes(self.max_message));
+        let moved = core::mem::take(&mut self.moved);
+        moved > least || self.words.consumer.head.load(Relaxed) != self.head
     }
 
     /// Publishes the own position again, should somebody else have written there.

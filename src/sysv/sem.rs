@@ -154,6 +154,28 @@ pub fn value(id: SemId, num: u16) -> Result<i32> {
     control(id, num, libc::GETVAL, 0, "semctl(GETVAL)")
 }
 
+/// The values of all semaphores of a set of at most `N` (`GETALL`); two system calls.
+///
+/// # Errors
+/// As [`value`]; `ERANGE` where the set has more than `N`.
+///
+/// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
+pub fn values<const N: usize>(id: SemId) -> Result<[u16; N]> {
+    const CALL: &str = "semctl(GETALL)";
+    match value(id, N as u16) {
+        Err(e) if e.errno == Errno::EINVAL => {}
+        Err(e) => return Err(e),
+        Ok(_) => return Err(SysError { call: CALL, errno: Errno::ERANGE }),
+    }
+    let mut all = [0; N];
+    // SAFETY: GETALL writes one number for each semaphore of the set. The set has no semaphore `N`,
+    // as was just seen, and a set never grows; one removed since fails, as its number is not used again.
+    match unsafe { libc::semctl(id.0, 0, libc::GETALL, Semun { array: all.as_mut_ptr() }) } {
+        -1 => Err(SysError::last(CALL)),
+        _ => Ok(all),
+    }
+}
+
 /// The process that did the last operation on semaphore `num` (`GETPID`), as seen from the
 /// caller's own pid namespace; 0: nobody yet, or somebody outside.
 ///
@@ -208,6 +230,7 @@ pub fn remove(id: SemId) -> Result<()> {
 union Semun {
     val: libc::c_int,
     buf: *mut SemidDs,
+    array: *mut libc::c_ushort,
 }
 
 fn control(id: SemId, num: u16, command: i32, arg: i32, call: &'static str) -> Result<i32> {

@@ -1,13 +1,12 @@
 //! A server that is about to remove the channel, and a producer that goes on sending.
 
-use crate::kernel::Naps;
 use crate::peers::{explore, message, Channel};
 use loom::thread;
 
 #[test]
 fn a_message_is_seen_by_the_server_or_its_sender_is_told() {
     explore("closing, 2 messages", 4, || {
-        let channel = Channel::new(1, 64, 0, Naps::None, Naps::None);
+        let channel = Channel::new(1, 64, 0);
         let mut sender = channel.sender(0);
         let mut receiver = channel.receiver();
         let other = channel.clone();

@@ -1,6 +1,5 @@
 //! A peer is killed, or stopped, between any two of its steps.
 
-use crate::kernel::Naps::{self, Endless, None};
 use crate::layout::record_bytes;
 use crate::peers::{explore_deaths, message, of_lane, Channel};
 use crate::ring::counters;
@@ -12,10 +11,10 @@ use std::sync::{Arc, Mutex};
 
 /// A producer that is to send `count` messages is killed; with a successor, that one sends one
 /// more. What was committed arrives, and nothing else.
-fn killed_producer(name: &str, preemptions: usize, naps: Naps, count: u32, succeeded: bool) {
+fn killed_producer(name: &str, preemptions: usize, count: u32, succeeded: bool) {
     const NEXT: u32 = 8;
     explore_deaths(name, preemptions, move |steps| {
-        let channel = Channel::new(1, 64, 0, naps, naps);
+        let channel = Channel::new(1, 64, 0);
         // Set before the kernel wakes the server: what it can learn of the lane's role.
         let over = Arc::new(AtomicBool::new(false));
         let producer = {
@@ -25,11 +24,11 @@ fn killed_producer(name: &str, preemptions: usize, naps: Naps, count: u32, succe
                 let lived = mortal(steps, || (0..count).for_each(|n| sender.send(&message(n))));
                 let tail = channel.lanes[0].0.words().producer.tail.load(Relaxed);
                 if succeeded {
-                    channel.server.peer_ended();
+                    channel.server.raise();
                     channel.sender(0).send(&message(NEXT));
                 }
                 over.store(true, Release);
-                channel.server.peer_ended();
+                channel.server.raise();
                 (lived, tail / record_bytes(4)) // 0 and 1 take as much
             })
         };
@@ -52,21 +51,19 @@ fn killed_producer(name: &str, preemptions: usize, naps: Naps, count: u32, succe
 
 #[test]
 fn what_a_killed_producer_committed_arrives() {
-    killed_producer("producer killed, server in deep sleep", 1, None, 2, false);
-    killed_producer("producer killed, server in shallow sleep", 1, Endless, 2, false);
+    killed_producer("producer killed", 1, 2, false);
 }
 
 #[test]
 fn a_killed_producer_has_a_successor() {
-    killed_producer("producer killed and succeeded, deep sleep", 1, None, 1, true);
-    killed_producer("producer killed and succeeded, shallow sleep", 1, Endless, 1, true);
+    killed_producer("producer killed and succeeded", 1, 1, true);
 }
 
 /// A server is killed while a producer sends more than the ring holds; its successor goes on.
-fn killed_server(name: &str, preemptions: usize, naps: Naps) {
+fn killed_server(name: &str, preemptions: usize) {
     const COUNT: u32 = 2;
     explore_deaths(name, preemptions, move |steps| {
-        let channel = Channel::new(1, 16, 0, naps, naps);
+        let channel = Channel::new(1, 16, 0);
         let mut sender = channel.sender(0);
         let producer = thread::spawn(move || (0..COUNT).for_each(|n| sender.send(&message(n))));
         let before = Mutex::new(Vec::new());
@@ -77,7 +74,7 @@ fn killed_server(name: &str, preemptions: usize, naps: Naps) {
                 receiver.take_each(|_, payload| before.lock().unwrap().push(payload));
             }
         });
-        channel.lanes[0].1.peer_ended();
+        channel.lanes[0].1.raise();
         let mut taken = before.into_inner().unwrap();
         let (words, known) = (channel.lanes[0].0.words(), taken.len() as u32);
         let released = counters(&words, 16).unwrap().received;
@@ -98,21 +95,19 @@ fn killed_server(name: &str, preemptions: usize, naps: Naps) {
 
 #[test]
 fn a_killed_server_has_a_successor() {
-    killed_server("server killed, deep sleep", 1, None);
-    killed_server("server killed, shallow sleep", 1, Endless);
+    killed_server("server killed", 1);
 }
 
-/// The producer of lane 0 stops for good: no signal to anybody, time goes on. The message of
+/// The producer of lane 0 stops for good: no signal to anybody. The message of
 /// lane 1 arrives none the less.
-fn stopped_producer(name: &str, preemptions: usize, naps: Naps) {
+fn stopped_producer(name: &str, preemptions: usize) {
     explore_deaths(name, preemptions, move |steps| {
-        let channel = Channel::new(2, 32, 0, naps, naps);
+        let channel = Channel::new(2, 32, 0);
         let producers = {
             let channel = channel.clone();
             thread::spawn(move || {
                 let mut stopped = channel.sender(0);
                 let lived = mortal(steps, || stopped.send(&message(0)));
-                channel.server.time_out();
                 channel.sender(1).send(&message(1));
                 lived
             })
@@ -129,6 +124,5 @@ fn stopped_producer(name: &str, preemptions: usize, naps: Naps) {
 
 #[test]
 fn a_stopped_producer_delays_nobody() {
-    stopped_producer("producer stopped, server in deep sleep", 2, None);
-    stopped_producer("producer stopped, server in shallow sleep", 2, Endless);
+    stopped_producer("producer stopped", 2);
 }

@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | `sync` | the atomics; each operation of a thread that is to die or to stop may be its last |
 //! | `memory` | the segment; payload and record headers are relaxed atomics, word by word, so a missing Release or Acquire shows as stale bytes |
-//! | `kernel` | futexes and semaphores |
+//! | `kernel` | semaphores |
 //!
 //! What loom does not do: SeqCst loads and stores count as AcqRel (the code uses SeqCst fences
 //! alone, which loom knows), and a load never returns a value from its own future.

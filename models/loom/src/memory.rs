@@ -11,7 +11,7 @@ fn word() -> AtomicU32 {
 }
 
 fn doorbell() -> Doorbell {
-    Doorbell { rung: word(), awaiting: word(), need: word() }
+    Doorbell { awaiting: word(), need: word() }
 }
 
 fn marks() -> [Mark; 2] {

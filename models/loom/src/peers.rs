@@ -1,7 +1,8 @@
 //! Producers and consumers as `producer.rs` and `consumer.rs` make them of `Tx`, `Rx` and
 //! doorbells, and the run of a model.
 
-use crate::kernel::{Bell, Naps};
+use crate::doorbell::End;
+use crate::kernel::Bell;
 use crate::layout::{record_bytes, Header};
 use crate::memory::{header, Lane};
 use crate::ring::{Kind, Reserved, Rx, Tx};
@@ -68,14 +69,14 @@ pub(crate) struct Channel {
 
 impl Channel {
     /// `ring` bytes in each of `lanes` lanes, positions from `position`.
-    pub fn new(lanes: usize, ring: u32, position: u32, server: Naps, room: Naps) -> Arc<Self> {
-        let lanes = (0..lanes).map(|_| (Lane::new(ring, position), Bell::new(room))).collect();
-        Arc::new(Self { header: header(), server: Bell::new(server), lanes })
+    pub fn new(lanes: usize, ring: u32, position: u32) -> Arc<Self> {
+        let lanes = (0..lanes).map(|_| (Lane::new(ring, position), Bell::new())).collect();
+        Arc::new(Self { header: header(), server: Bell::new(), lanes })
     }
 
     pub fn sender(self: &Arc<Self>, lane: usize) -> Sender {
         let tx = Tx::new(self.lanes[lane].0.words(), self.lanes[lane].0.bytes(), MAX).unwrap();
-        let mut sender = Sender { channel: self.clone(), lane, tx };
+        let mut sender = Sender { channel: self.clone(), lane, tx, unrung: true };
         // As `Channel::into_producer`: what a predecessor committed and did not ring for.
         sender.ring();
         sender
@@ -87,7 +88,7 @@ impl Channel {
             Receiver { channel: self.clone(), lanes: self.lanes.iter().map(rx).collect() };
         // As `Channel::into_consumer`: what a predecessor released and did not ring for.
         for (rx, (_, bell)) in receiver.lanes.iter().zip(&self.lanes) {
-            rx.words().room_bell.ring(bell);
+            let _ = rx.words().room_bell.ring(bell);
         }
         receiver
     }
@@ -103,18 +104,23 @@ pub(crate) struct Sender {
     channel: Arc<Channel>,
     lane: usize,
     pub tx: Tx,
+    unrung: bool,
 }
 
 impl Sender {
     /// `Producer::ring`.
     pub fn ring(&mut self) {
-        self.tx.publish();
-        self.channel.header.server_bell.ring(&self.channel.server);
+        if self.unrung {
+            self.unrung = false;
+            self.tx.publish();
+            let _ = self.channel.header.server_bell.ring(&self.channel.server);
+        }
     }
 
     /// Sends without waiting and without ringing; false: no room.
     pub fn try_send(&mut self, message: &[u8]) -> bool {
         let Some(reserved) = self.write(message) else { return false };
+        self.unrung = true;
         self.tx.commit(reserved, message.len() as u32, Kind::Data);
         true
     }
@@ -122,6 +128,7 @@ impl Sender {
     /// Stages a message without waiting and without ringing; false: no room.
     pub fn try_stage(&mut self, message: &[u8]) -> bool {
         let Some(reserved) = self.write(message) else { return false };
+        self.unrung = true;
         self.tx.stage(reserved, message.len() as u32);
         true
     }
@@ -141,7 +148,7 @@ impl Sender {
             self.ring();
             let need = (2 * record_bytes(len)).max(self.tx.bytes().len() / 2);
             let (words, tx) = (lane.words(), &mut self.tx);
-            let room = words.room_bell.sleep(need, bell, |_| Ok(tx.reserve(len)?.is_some()));
+            let room = words.room_bell.sleep(need, bell, || Ok(tx.reserve(len)?.is_some()));
             room.unwrap();
         }
         self.ring();
@@ -181,7 +188,7 @@ impl Receiver {
     /// `Consumer::wait`.
     pub fn wait(&mut self) -> bool {
         let (bell, lanes) = (&self.channel.header.server_bell, &mut self.lanes);
-        let ready = bell.sleep(0, &self.channel.server, |_| {
+        let end = bell.sleep(0, &self.channel.server, || {
             for rx in lanes.iter_mut() {
                 if rx.ready()? {
                     return Ok(true);
@@ -189,7 +196,7 @@ impl Receiver {
             }
             Ok(false)
         });
-        ready.unwrap()
+        end.unwrap() == End::Ready
     }
 
     /// Takes `count` messages, sleeping where there is none.

@@ -1,6 +1,5 @@
 //! The ring alone: nobody sleeps.
 
-use crate::kernel::Naps;
 use crate::peers::{explore, message, Channel, Receiver, Sender};
 use crate::ring::counters;
 use loom::thread;
@@ -22,7 +21,7 @@ fn pass_by(
     count: u32,
 ) {
     explore(name, preemptions, move || {
-        let channel = Channel::new(1, ring, position, Naps::None, Naps::None);
+        let channel = Channel::new(1, ring, position);
         let mut receiver = channel.receiver();
         let producer = {
             let mut sender = channel.sender(0);
@@ -83,7 +82,7 @@ fn positions_wrap_at_2_to_the_32() {
 /// An onlooker while one side is at work; `full`: in the ring before.
 fn onlooker(name: &str, preemptions: usize, full: u32, work: fn(&mut Sender, &mut Receiver)) {
     explore(name, preemptions, move || {
-        let channel = Channel::new(1, 64, 0, Naps::None, Naps::None);
+        let channel = Channel::new(1, 64, 0);
         let (mut sender, mut receiver) = (channel.sender(0), channel.receiver());
         for _ in 0..full {
             assert!(sender.try_send(&[7; 4]));

@@ -70,6 +70,11 @@ impl AtomicU32 {
         self.0.fetch_add(value, order)
     }
 
+    pub fn swap(&self, value: u32, order: Ordering) -> u32 {
+        step();
+        self.0.swap(value, order)
+    }
+
     pub fn compare_exchange(
         &self,
         current: u32,
@@ -79,10 +84,5 @@ impl AtomicU32 {
     ) -> Result<u32, u32> {
         step();
         self.0.compare_exchange(current, new, success, failure)
-    }
-
-    /// As the kernel reads it, which does not die.
-    pub fn seen_by_kernel(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
     }
 }
