@@ -74,7 +74,7 @@ impl Channel {
                 }
             }
         }
-        let patience = Patience::for_this_machine();
+        let patience = Patience::new();
         let runs = heapless::Vec::new();
         let consumer = Consumer {
             lanes,

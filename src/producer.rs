@@ -60,7 +60,7 @@ impl Channel {
                 return Err(Error::from_damage(self.key(), lane, damage));
             }
         };
-        let patience = Patience::for_this_machine();
+        let patience = Patience::new();
         let mut producer = Producer {
             tx,
             lane,

@@ -190,12 +190,13 @@ impl Roles {
 
     /// Does somebody hold or await a role in this set? The pid of one that does, and its role.
     pub fn in_use(&self) -> Result<Option<(Role, i32)>> {
-        if let Some(pid) = self.server()? {
-            return Ok(Some((Role::Server, pid)));
-        }
-        for lane in 0..MAX_LANES {
-            if let Some(pid) = self.lane(lane)? {
-                return Ok(Some((Role::Lane(lane), pid)));
+        let values = self.values()?;
+        let lanes = (0..MAX_LANES).map(|lane| (Role::Lane(lane), LANES + lane as u16));
+        for (role, num) in [(Role::Server, SERVER)].into_iter().chain(lanes) {
+            if values[usize::from(num)] > 0 {
+                if let Some(pid) = self.holder(num)? {
+                    return Ok(Some((role, pid)));
+                }
             }
         }
         Ok(None)
@@ -204,6 +205,11 @@ impl Roles {
     /// Does somebody wait for a lane?
     pub fn awaited(&self) -> bool {
         sem::waiters(self.id, TICKETS).is_ok_and(|n| n > 0)
+    }
+
+    /// The values of all semaphores, by one look of the kernel's.
+    fn values(&self) -> Result<[u16; SEMAPHORES as usize]> {
+        sem::values(self.id).map_err(|e| self.error(e))
     }
 
     fn holder(&self, num: u16) -> Result<Option<i32>> {
@@ -360,7 +366,7 @@ impl Roles {
     /// Rings for every producer of `lanes` lanes that may sleep, whatever became of its doorbell's
     /// words: two calls, and one more for each few that are not rung for already.
     pub fn remind_producers(&self, lanes: u32) {
-        let Ok(values) = sem::values::<{ SEMAPHORES as usize }>(self.id) else {
+        let Ok(values) = self.values() else {
             return; // a removed set: the sleeps themselves have ended
         };
         let mut ops: heapless::Vec<Op, LANES_AT_ONCE> = heapless::Vec::new();

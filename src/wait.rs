@@ -23,9 +23,10 @@ const YIELDS: u32 = 2;
 const GAIN: u32 = 2;
 const MOST: u32 = 64;
 
-/// Where looking has not paid lately, one sleep of so many looks all the same: the other side may
-/// have become quick.
+/// Where looking has not paid lately, one sleep of so many looks all the same, for so many rounds: the
+/// other side may have become quick.
 const PROBE: u32 = 64;
+const PROBE_ROUNDS: u32 = 4;
 
 /// How far a look goes that is taken before a sleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,26 +47,24 @@ pub(crate) enum Look {
 /// does, but for one sleep of [`PROBE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Patience {
-    /// More than one processor is online.
-    several: bool,
+    /// More than one processor is online; not asked yet before the first wait.
+    several: Option<bool>,
     /// What looking was worth lately: rounds of the next look (several), or a score (one).
     worth: u32,
     /// Sleeps without a look since the last one.
     unseen: u32,
 }
 
-impl Patience {
-    /// By the number of processors that are online, not those of this process's affinity: one that
-    /// is kept to a single processor has its peer on another, as a rule.
-    pub fn for_this_machine() -> Self {
-        Self::new(matches!(
-            nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN),
-            Ok(Some(online)) if online > 1
-        ))
-    }
+/// By the number of processors that are online, not those of this process's affinity: one that is kept
+/// to a single processor has its peer on another, as a rule.
+fn several_processors() -> bool {
+    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
+    matches!(online, Ok(Some(online)) if online > 1)
+}
 
-    const fn new(several: bool) -> Self {
-        Self { several, worth: if several { ROUNDS } else { MOST }, unseen: 0 }
+impl Patience {
+    pub const fn new() -> Self {
+        Self { several: None, worth: MOST, unseen: 0 }
     }
 
     /// Is it time to look, be it for a probe?
@@ -79,9 +78,10 @@ impl Patience {
         if !self.looks() {
             return Ok(false);
         }
-        let (rounds, looks) = match self.several {
-            true if self.worth > 0 => (self.worth, LOOKS),
-            true => (ROUNDS, LOOKS),
+        let several = *self.several.get_or_insert_with(several_processors);
+        let (rounds, looks) = match several {
+            true if self.worth > 0 => (self.worth.min(ROUNDS), LOOKS),
+            true => (PROBE_ROUNDS, LOOKS),
             false => (YIELDS, 1),
         };
         for _ in 0..rounds {
@@ -89,14 +89,15 @@ impl Patience {
             let mut how = Look::Full;
             for _ in 0..looks {
                 if ready(how)? {
-                    self.worth = if self.several { ROUNDS } else { MOST.min(self.worth + GAIN) };
+                    self.worth = if several { ROUNDS } else { MOST.min(self.worth + GAIN) };
                     return Ok(true);
                 }
                 how = Look::Quick;
                 core::hint::spin_loop();
             }
         }
-        self.worth = if self.several { self.worth / 2 } else { self.worth.saturating_sub(1) };
+        self.worth =
+            if several { self.worth.min(ROUNDS) / 2 } else { self.worth.saturating_sub(1) };
         Ok(false)
     }
 }
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn with_one_processor_it_is_given_away_twice_at_most_and_not_where_that_brings_nothing() {
-        let mut patience = Patience::new(false);
+        let mut patience = Patience { several: Some(false), ..Patience::new() };
         for _ in 0..MOST {
             assert_eq!(look(&mut patience, false), YIELDS);
         }
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn looking_in_vain_ends_but_for_a_rare_probe_and_one_that_pays_begins_anew() {
         let all = ROUNDS * LOOKS;
-        let mut patience = Patience::new(true);
+        let mut patience = Patience { several: Some(true), ..Patience::new() };
         assert_eq!(look(&mut patience, false), all);
         let asked: Vec<u32> = (0..10).map(|_| look(&mut patience, false)).collect();
         assert!(asked.windows(2).all(|pair| pair[1] <= pair[0]), "{asked:?}");

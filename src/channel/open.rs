@@ -26,8 +26,10 @@ use std::time::Instant;
 /// removes: these take microseconds, so whoever holds the lock longer is stopped.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// How often a client that must not create looks whether somebody else did.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long a client that must not create waits before it looks whether somebody else did: the first
+/// time, and each time twice as long up to the last. There is nothing yet to sleep on.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Outcome of one attempt to open: done, or begin again because somebody was faster.
 enum Attempt {
@@ -48,7 +50,7 @@ impl Channel {
     /// [`Error::BadGeometry`], [`Error::System`].
     pub fn open(options: &Options, deadline: Deadline) -> Result<Self> {
         options.geometry.check().map_err(Error::BadGeometry)?;
-        let mut tries = 0;
+        let (mut tries, mut pause) = (0, FIRST_LOOK);
         loop {
             match Self::attempt(options) {
                 Ok(Attempt::Done(channel)) => return Ok(channel),
@@ -57,7 +59,8 @@ impl Channel {
                         let awaited = Awaited::Channel;
                         return Err(Error::TimedOut { key: options.key, awaited });
                     }
-                    std::thread::sleep(deadline.left().map_or(LOOK, |left| left.min(LOOK)));
+                    std::thread::sleep(deadline.left().map_or(pause, |left| left.min(pause)));
+                    pause = LAST_LOOK.min(2 * pause);
                 }
                 // Somebody removed or created it meanwhile. Each time somebody else got ahead,
                 // so this ends; the bound is for a program that does nothing but remove.
