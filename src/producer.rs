@@ -168,6 +168,14 @@ impl Producer {
         Ok(None)
     }
 
+    /// Stages `message` where that takes no more than a copy; false: nothing was done.
+    #[inline]
+    pub(crate) fn stage_at_once(&mut self, message: &[u8]) -> bool {
+        let staged = self.claimant.is_this() && self.tx.stage_at_once(message);
+        (self.unrung, self.unsure) = (self.unrung | staged, self.unsure | staged);
+        staged
+    }
+
     /// Sends `message`, waiting for room until `deadline`, and rings for the server.
     ///
     /// # Errors

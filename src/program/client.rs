@@ -23,6 +23,11 @@ const PROMPT: &str = "Enter some text: ";
 trait Sink {
     /// Longest line that can go.
     fn longest(&self) -> usize;
+    /// Sends lines from the begin of `bytes`, for as long as each is a message, none is the end word, and
+    /// nothing has to be waited for; returns how many lines and bytes that were.
+    fn send_ahead(&mut self, _bytes: &[u8], _separator: u8, _end_word: &[u8]) -> (u64, usize) {
+        (0, 0)
+    }
     /// Sends one line. `Ok(false)`: a signal asked to stop before it was sent.
     fn send(&mut self, line: &[u8]) -> crate::Result<bool>;
     /// Sends the end word.
@@ -112,6 +117,11 @@ fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
         }
         let mut start = 0;
         while start < filled {
+            if skipped == 0 {
+                let ahead = &buffer[start..filled];
+                let (lines, bytes) = sink.send_ahead(ahead, separator, &args.end_word);
+                (number, start) = (number + lines, start + bytes);
+            }
             let rest = &buffer[start..filled];
             let (line, next) = match memchr::memchr(separator, rest) {
                 Some(at) => (&rest[..at], start + at + 1),
@@ -251,6 +261,19 @@ impl RingSink<'_> {
 impl Sink for RingSink<'_> {
     fn longest(&self) -> usize {
         self.producer.max_message() as usize
+    }
+
+    fn send_ahead(&mut self, bytes: &[u8], separator: u8, end_word: &[u8]) -> (u64, usize) {
+        let (mut lines, mut start) = (0, 0);
+        while let Some(len) = memchr::memchr(separator, &bytes[start..]) {
+            let line = &bytes[start..start + len];
+            let is_end = !end_word.is_empty() && line == end_word;
+            if is_end || !self.producer.stage_at_once(line) {
+                break;
+            }
+            (lines, start) = (lines + 1, start + len + 1);
+        }
+        (lines, start)
     }
 
     fn send(&mut self, line: &[u8]) -> crate::Result<bool> {

@@ -119,6 +119,13 @@ impl Printer<'_> {
         let mut done = None;
         loop {
             while self.filled < BATCH {
+                let room = &mut self.out[self.filled..];
+                let lines = self.consumer.copy_lines(room, &self.args.prefix, separator);
+                self.filled += lines;
+                if lines > 0 {
+                    continue;
+                }
+                // The next lane's turn, or what is no message.
                 let record = match self.consumer.peek() {
                     Ok(Some(record)) => record,
                     Ok(None) => break,

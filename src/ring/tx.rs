@@ -106,6 +106,24 @@ impl Tx {
         }
     }
 
+    /// Stages `message` where that takes no more than a copy; false: it is longer than any message,
+    /// or its room is not known yet, or not in one piece. Then nothing was done.
+    #[inline]
+    pub fn stage_at_once(&mut self, message: &[u8]) -> bool {
+        if message.len() > self.max_message as usize {
+            return false;
+        }
+        let (ring, len) = (self.bytes.len(), message.len() as u32);
+        let (need, at) = (record_bytes(len), self.tail & (ring - 1));
+        if need > ring - at || need > ring - self.tail.wrapping_sub(self.head) {
+            return false;
+        }
+        let offset = at + RECORD_HEADER;
+        self.bytes.copy_in(offset, message);
+        self.stage(Reserved { offset, len, start: self.tail }, len);
+        true
+    }
+
     /// Writes a record behind the last one.
     #[inline]
     fn put(&mut self, reserved: Reserved, len: u32, kind: Kind) {
