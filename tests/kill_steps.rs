@@ -8,6 +8,7 @@
 //!   from the first touch of the segment to the end of the call.
 //! * `sleepers`: the same with a peer asleep, who must be woken, by the sender, the receiver or its
 //!   death; and going to sleep itself.
+//! * `stopped`: not killed but stopped, on its way to ring or to sleep, while its peer goes on.
 //! * `roles`: creating, over half-made ones too, joining, claiming, giving back, mending, removing.
 //! * `programs`: the two programs, from their first system call for shared memory to their end.
 //!
@@ -38,6 +39,9 @@ mod roles;
 #[cfg(target_arch = "x86_64")]
 #[path = "kill_steps/sleepers.rs"]
 mod sleepers;
+#[cfg(target_arch = "x86_64")]
+#[path = "kill_steps/stopped.rs"]
+mod stopped;
 
 #[cfg(not(target_arch = "x86_64"))]
 #[test]

@@ -17,15 +17,15 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Semaphores on which the server and the first lane's producer sleep.
-const SERVER_BELL: u16 = 4;
-const ROOM_BELL: u16 = 37;
+pub const SERVER_BELL: u16 = 4;
+pub const ROOM_BELL: u16 = 37;
 
 /// Kills spread over one part, beside those around every change: each waits for somebody to fall
 /// asleep first.
-const SPREAD: usize = 30;
+pub const SPREAD: usize = 30;
 
-/// Is somebody deeply asleep at this semaphore?
-fn asleep(channel: &Channel, bell: u16) -> bool {
+/// Is somebody asleep at this semaphore?
+pub fn asleep(channel: &Channel, bell: u16) -> bool {
     let key = Key::new(channel.key).expect("not 0");
     sem::find(key).and_then(|id| sem::waiters(id, bell)).is_ok_and(|waiters| waiters == 1)
 }
@@ -80,7 +80,7 @@ fn printed(from: &mut File, wanted: &mut Vec<u8>) -> bool {
     wanted.is_empty()
 }
 
-fn serve(channel: &Channel, to: OwnedFd) {
+pub fn serve(channel: &Channel, to: OwnedFd) {
     let (mut consumer, mut to) = (consumer(channel), File::from(to));
     loop {
         let messages = drain(&mut consumer);
@@ -136,7 +136,7 @@ fn a_receiver_killed_at_any_instruction_leaves_no_client_asleep() {
 
 /// Whether [`on_one_processor`] can be had, which takes root, and a root directory that is a mount
 /// point; says so if not.
-fn one_processor_can_be_shown() -> bool {
+pub fn one_processor_can_be_shown() -> bool {
     let code =
         fork_with_code(|| raw::private_mounts().err().map_or(0, |error| error as i32)).reap();
     if code != 0 {
@@ -148,7 +148,7 @@ fn one_processor_can_be_shown() -> bool {
 
 /// From here on this process looks for work once before it sleeps, as where one processor is
 /// online: the path is short, and the same each time.
-fn on_one_processor() {
+pub fn on_one_processor() {
     // A file of the kernel's that holds "0", as `online` does there.
     let (one, online) = ("cpu0/topology/physical_package_id", "online");
     let folder = Path::new("/sys/devices/system/cpu");
@@ -192,7 +192,7 @@ fn a_server_killed_at_any_instruction_of_falling_asleep_leaves_a_channel_that_wo
             let waker = waker(&channel, SERVER_BELL);
             (channel, (moved, waker), tracee)
         };
-        let name = "a server falls asleep, deeply, and is woken";
+        let name = "a server falls asleep and is woken";
         kill_everywhere(name, SPREAD, 0, &mut chance(), start, |channel, (moved, waker)| {
             drop(waker);
             assert_counted(&look(&channel).lanes[0], moved + 1, moved + 1, 0);
@@ -239,7 +239,7 @@ fn a_client_killed_at_any_instruction_of_falling_asleep_leaves_a_lane_that_works
             let waker = waker(&channel, ROOM_BELL);
             (channel, waker, tracee)
         };
-        let name = "a client falls asleep for want of room, deeply, and is woken";
+        let name = "a client falls asleep for want of room and is woken";
         kill_everywhere(name, SPREAD, 0, &mut chance(), start, |channel, waker| {
             drop(waker);
             assert_counted(&look(&channel).lanes[0], 3, 0, 512);

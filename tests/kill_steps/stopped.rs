@@ -1,0 +1,166 @@
+//! A process that is stopped between any two steps of ringing or of falling asleep (SIGSTOP, or a
+//! processor that others have) while its peer goes on: nobody else waits for it, and when it goes on
+//! it misses nothing.
+
+use super::sleepers::*;
+use crate::common::{until, Channel};
+use crate::torture::aftermath::{look, successor};
+use crate::torture::ground::*;
+use crate::torture::places::at_every_place;
+use crate::torture::trace::{mark, Tracee};
+use crate::torture::{chance, fork, fresh, on_stage, pipe, Child};
+use shmdemo::sysv::sem::{self, Op, Wait};
+use shmdemo::sysv::Key;
+use shmdemo::{Deadline, Status};
+use std::time::Duration;
+
+/// Messages sent and received through a lane.
+fn counts(channel: &Channel, lane: usize) -> (u32, u32) {
+    let lane = &Status::read(&options(channel)).expect("status").lanes[lane];
+    (lane.sent, lane.received)
+}
+
+#[test]
+fn a_sender_stopped_at_any_instruction_of_ringing_delays_no_other() {
+    on_stage(|| {
+        let start = || {
+            let channel = Channel::new();
+            let (from, to) = pipe();
+            let server = fork(|| serve(&channel, to));
+            until("the server sleeps", || asleep(&channel, SERVER_BELL));
+            let tracee = Tracee::fork(|| {
+                let mut to = producer(&channel);
+                until("the server sleeps again", || asleep(&channel, SERVER_BELL));
+                mark();
+                to.send(&text(0, 40), Deadline::Now).expect("send");
+                mark();
+            });
+            (channel, (from, server), tracee)
+        };
+        let act = |channel: &Channel, tracee: &mut Tracee| {
+            fresh(|| {
+                producer(channel).send(&text(1, 20), Deadline::Now).expect("send");
+                Vec::new()
+            });
+            until("the other's message is taken", || counts(channel, 1) == (1, 1));
+            tracee.kill();
+        };
+        let name = "another sends while one is stopped";
+        at_every_place(
+            name,
+            SPREAD,
+            1,
+            &mut chance(),
+            start,
+            act,
+            |channel, (mut from, server)| {
+                let committed = counts(&channel, 0).0;
+                // The other's came while the first was stopped, be that before its own or after it.
+                let mut wanted =
+                    [texts(&[40])[..committed as usize].concat(), text(1, 20)].concat();
+                let mut got = Vec::new();
+                until("the server prints what was sent", || {
+                    got.extend(crate::torture::read_now(&mut from));
+                    got.len() >= wanted.len()
+                });
+                got.sort_unstable();
+                wanted.sort_unstable();
+                assert_eq!(got, wanted);
+                server.kill();
+                look(&channel);
+                clear(&channel);
+                committed
+            },
+        );
+    });
+}
+
+/// Wakes whoever falls asleep at this semaphore for as long as `nothing` has happened.
+fn waker_while(channel: &Channel, bell: u16, nothing: impl Fn(&Channel) -> bool) -> Child {
+    fork(|| loop {
+        if asleep(channel, bell) && nothing(channel) {
+            let set = sem::find(Key::new(channel.key).expect("not 0")).expect("its set");
+            sem::operate(set, &[Op::new(bell, 1)], Wait::Never).expect("semop");
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    })
+}
+
+#[test]
+fn a_server_stopped_at_any_instruction_of_falling_asleep_misses_no_message() {
+    on_stage(|| {
+        if !one_processor_can_be_shown() {
+            return;
+        }
+        let start = || {
+            let (channel, moved) = lay(0, &[9], false);
+            let tracee = Tracee::fork(|| {
+                on_one_processor();
+                let mut from = consumer(&channel);
+                drain(&mut from);
+                mark();
+                from.wait(Deadline::Never).expect("wait");
+                mark();
+                while drain(&mut from).is_empty() {
+                    from.wait(Deadline::Never).expect("wait");
+                }
+            });
+            let waker = waker_while(&channel, SERVER_BELL, move |channel| {
+                counts(channel, 0).0 == moved + 1
+            });
+            (channel, (moved, waker), tracee)
+        };
+        let act = |channel: &Channel, tracee: &mut Tracee| {
+            fresh(|| {
+                producer(channel).send(&text(0, 40), Deadline::Now).expect("send");
+                Vec::new()
+            });
+            // Nobody wakes it any more but the message.
+            assert_eq!(tracee.run_past_marks(), 0);
+        };
+        let name = "a message comes while the server is stopped on its way to sleep";
+        at_every_place(name, SPREAD, 0, &mut chance(), start, act, |channel, (moved, waker)| {
+            drop(waker);
+            assert_eq!(counts(&channel, 0), (moved + 2, moved + 2));
+            assert_eq!(successor(&channel), Vec::<Vec<u8>>::new());
+            clear(&channel);
+            0
+        });
+    });
+}
+
+#[test]
+fn a_client_stopped_at_any_instruction_of_falling_asleep_misses_no_room() {
+    on_stage(|| {
+        if !one_processor_can_be_shown() {
+            return;
+        }
+        let lengths = [184, 152, 152];
+        let start = || {
+            let (channel, _) = lay(0, &lengths, false);
+            let tracee = Tracee::fork(|| {
+                on_one_processor();
+                let mut to = producer(&channel);
+                mark();
+                let _ = to.reserve(50, Deadline::Never).expect("reserve").is_some();
+                mark();
+                to.send(&text(3, 50), Deadline::Never).expect("send");
+            });
+            let waker = waker_while(&channel, ROOM_BELL, |channel| counts(channel, 0).1 == 0);
+            (channel, waker, tracee)
+        };
+        let act = |channel: &Channel, tracee: &mut Tracee| {
+            let got = fresh(|| drain(&mut consumer(channel)).concat());
+            assert_eq!(got, texts(&lengths).concat());
+            assert_eq!(tracee.run_past_marks(), 0);
+        };
+        let name = "room is made while the client is stopped on its way to sleep";
+        at_every_place(name, SPREAD, 0, &mut chance(), start, act, |channel, waker| {
+            drop(waker);
+            assert_eq!(counts(&channel, 0), (4, 3));
+            assert_eq!(successor(&channel), [text(3, 50)]);
+            clear(&channel);
+            0
+        });
+    });
+}
