@@ -8,16 +8,41 @@ use crate::torture::aftermath::{look, successor};
 use crate::torture::ground::*;
 use crate::torture::places::at_every_place;
 use crate::torture::trace::{mark, Tracee};
-use crate::torture::{chance, fork, fresh, on_stage, pipe, Child};
+use crate::torture::{chance, fork, on_stage, pipe, Child};
 use shmdemo::sysv::sem::{self, Op, Wait};
 use shmdemo::sysv::Key;
 use shmdemo::{Deadline, Status};
+use std::fs::File;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// Messages sent and received through a lane.
 fn counts(channel: &Channel, lane: usize) -> (u32, u32) {
     let lane = &Status::read(&options(channel)).expect("status").lanes[lane];
     (lane.sent, lane.received)
+}
+
+/// A process that does this and stays until it is dropped: its end would wake others.
+fn staying(act: impl FnOnce()) -> Child {
+    let (mut done, to) = pipe();
+    let child = fork(|| {
+        act();
+        File::from(to.try_clone().expect("dup")).write_all(b".").expect("the pipe to the stage");
+        loop {
+            nix::unistd::pause();
+        }
+    });
+    done.read_exact(&mut [0]).expect("it did its part");
+    child
+}
+
+/// Sends a message and keeps the lane.
+fn sender(channel: &Channel, number: usize, length: usize) -> Child {
+    staying(|| {
+        let mut to = producer(channel);
+        to.send(&text(number, length), Deadline::Now).expect("send");
+        std::mem::forget(to);
+    })
 }
 
 #[test]
@@ -38,11 +63,9 @@ fn a_sender_stopped_at_any_instruction_of_ringing_delays_no_other() {
             (channel, (from, server), tracee)
         };
         let act = |channel: &Channel, tracee: &mut Tracee| {
-            fresh(|| {
-                producer(channel).send(&text(1, 20), Deadline::Now).expect("send");
-                Vec::new()
-            });
+            let other = sender(channel, 1, 20);
             until("the other's message is taken", || counts(channel, 1) == (1, 1));
+            other.kill();
             tracee.kill();
         };
         let name = "another sends while one is stopped";
@@ -98,6 +121,7 @@ fn a_server_stopped_at_any_instruction_of_falling_asleep_misses_no_message() {
                 on_one_processor();
                 let mut from = consumer(&channel);
                 drain(&mut from);
+                silence(&channel, SERVER_BELL);
                 mark();
                 from.wait(Deadline::Never).expect("wait");
                 mark();
@@ -111,12 +135,10 @@ fn a_server_stopped_at_any_instruction_of_falling_asleep_misses_no_message() {
             (channel, (moved, waker), tracee)
         };
         let act = |channel: &Channel, tracee: &mut Tracee| {
-            fresh(|| {
-                producer(channel).send(&text(0, 40), Deadline::Now).expect("send");
-                Vec::new()
-            });
+            let sender = sender(channel, 0, 40);
             // Nobody wakes it any more but the message.
             assert_eq!(tracee.run_past_marks(), 0);
+            sender.kill();
         };
         let name = "a message comes while the server is stopped on its way to sleep";
         at_every_place(name, SPREAD, 0, &mut chance(), start, act, |channel, (moved, waker)| {
@@ -141,6 +163,7 @@ fn a_client_stopped_at_any_instruction_of_falling_asleep_misses_no_room() {
             let tracee = Tracee::fork(|| {
                 on_one_processor();
                 let mut to = producer(&channel);
+                silence(&channel, ROOM_BELL);
                 mark();
                 let _ = to.reserve(50, Deadline::Never).expect("reserve").is_some();
                 mark();
@@ -150,9 +173,13 @@ fn a_client_stopped_at_any_instruction_of_falling_asleep_misses_no_room() {
             (channel, waker, tracee)
         };
         let act = |channel: &Channel, tracee: &mut Tracee| {
-            let got = fresh(|| drain(&mut consumer(channel)).concat());
-            assert_eq!(got, texts(&lengths).concat());
+            let server = staying(|| {
+                let mut from = consumer(channel);
+                assert_eq!(drain(&mut from), texts(&lengths));
+                std::mem::forget(from);
+            });
             assert_eq!(tracee.run_past_marks(), 0);
+            server.kill();
         };
         let name = "room is made while the client is stopped on its way to sleep";
         at_every_place(name, SPREAD, 0, &mut chance(), start, act, |channel, waker| {
