@@ -61,10 +61,9 @@ impl Doorbell {
     /// sleeps, and [`withdraw`](Self::withdraw) after.
     fn announce(&self, need: u32) -> u32 {
         self.need.store(need, Ordering::Relaxed);
-        // Release, with the Acquire in `sleeper`: who sees the announcement sees `need`. Acquire, with
-        // the Release in `answer`: an answer and the next announcement have an order that who
-        // answered sees too.
-        let next = || self.awaiting.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        // Release, with the Acquire in `sleeper`: who sees the announcement sees `need`. In one step,
+        // as in `withdraw`: behind an answer that came in between, never in its place.
+        let next = || self.awaiting.fetch_add(1, Ordering::Release).wrapping_add(1);
         let mut number = next();
         if number % 2 == 0 {
             // A sleeper was killed here: its number is not used again.
@@ -77,8 +76,7 @@ impl Doorbell {
 
     /// Takes the announcement back.
     fn withdraw(&self, number: u32) {
-        // Acquire: as in `announce`.
-        self.awaiting.swap(number.wrapping_add(1), Ordering::Acquire);
+        self.awaiting.swap(number.wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Sleeps until rung, or until `rest` ends it. `ready` looks for work.
