@@ -175,6 +175,30 @@ pub enum Error {
         /// The longest that is taken, in bytes.
         max: u32,
     },
+    /// A text with a NUL inside, which would end it for the C program at the other end; nothing of it
+    /// was sent. Only with the C demo's protocol.
+    HoldsNul {
+        /// Where the NUL is, in bytes from the text's begin.
+        at: usize,
+    },
+    /// What stands under the key is a segment of the other protocol. Nothing of it was changed.
+    OtherProtocol {
+        /// The key.
+        key: Key,
+        /// It is the C demo's; else it is a channel.
+        shared_use: bool,
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// Programs that know no roles are attached to the segment of the C demo's kind.
+    InUse {
+        /// The key.
+        key: Key,
+        /// How many.
+        others: u64,
+        /// Who attached or detached last.
+        last_pid: i32,
+    },
     /// Sizes that make no channel.
     BadGeometry(BadField),
     /// Any other system call that failed.
@@ -356,6 +380,28 @@ impl fmt::Display for Error {
                 f,
                 "message of {len} bytes is longer than the {max} bytes that the channel takes \
                  (EMSGSIZE): create it with a larger --max-message"
+            ),
+            Error::HoldsNul { at } => write!(
+                f,
+                "it has a NUL at byte {} (EILSEQ), where the C program at the other end would take \
+                 it to end: send text, or use the ring",
+                at + 1
+            ),
+            Error::OtherProtocol { key, shared_use, size } => {
+                let (here, name) = match shared_use {
+                    true => ("one of the C demo's kind", "shared_use_st"),
+                    false => ("a channel", "ring"),
+                };
+                write!(
+                    f,
+                    "the segment of key {key}, {size} bytes, is {here} (EPROTOTYPE); it was left as it \
+                     is: use it with --protocol {name}, or use another key"
+                )
+            }
+            Error::InUse { key, others, last_pid } => write!(
+                f,
+                "{others} other attach(es) of the segment of key {key} are there, the last by pid \
+                 {last_pid} (EBUSY): stop those programs, or remove it under them with --force"
             ),
             Error::BadGeometry(BadField { field, found, expected }) => write!(
                 f,

@@ -38,7 +38,7 @@ fn find(options: &Options) -> Result<Found> {
 /// read-only attach.
 fn check(key: Key, id: ShmId, shared_use: bool) -> Result<()> {
     if shared_use {
-        return crate::shared_use::check_size(key, inspect::stat_ours(key, id)?.bytes);
+        return crate::shared_use::check_kind(key, id, inspect::stat_ours(key, id)?.bytes);
     }
     let look = AttachOptions { read_only: true, ..Default::default() };
     let attach = inspect::attach(key, id, &look)?;
@@ -68,7 +68,8 @@ pub fn set(options: &Options, change: &PermChange, shared_use: bool) -> Result<(
 /// Removes segment and semaphore set (IPC_RMID). `shared_use`: as in [`set`].
 ///
 /// # Errors
-/// [`Error::Busy`] with role and pid while somebody holds a role, unless `force`;
+/// [`Error::Busy`] with role and pid while somebody holds a role, unless `force`; [`Error::InUse`]
+/// while anybody is attached to a segment of the C demo's kind, whose programs know no roles;
 /// [`Error::NotOurs`] where it is no channel or damaged, unless `force`; [`Error::NoChannel`];
 /// [`Error::NotAccepted`]; [`Error::System`] with EPERM.
 pub fn remove(options: &Options, force: bool, shared_use: bool) -> Result<()> {
@@ -82,6 +83,11 @@ pub fn remove(options: &Options, force: bool, shared_use: bool) -> Result<()> {
     };
     if let (Some(id), false) = (found.segment, force) {
         check(key, id, shared_use)?;
+        let stat = inspect::stat_ours(key, id)?;
+        if shared_use && stat.attaches > 0 {
+            let (others, last_pid) = (stat.attaches, stat.last_pid);
+            return Err(Error::InUse { key, others, last_pid });
+        }
     }
     if let (Some(roles), false) = (&found.roles, force) {
         if let Some((role, pid)) = roles.in_use()? {

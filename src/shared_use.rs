@@ -236,15 +236,41 @@ impl SharedUseSegment {
         futex::wake(self.flag());
     }
 
+    /// Can `text` pass whole?
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] above [`MAX_TEXT`] bytes; [`Error::HoldsNul`].
+    pub fn check_text(text: &[u8]) -> Result<()> {
+        match memchr::memchr(0, text) {
+            _ if text.len() > MAX_TEXT => {
+                Err(Error::TooLong { len: text.len(), max: MAX_TEXT as u32 })
+            }
+            Some(at) => Err(Error::HoldsNul { at }),
+            None => Ok(()),
+        }
+    }
+
+    /// Is there a text that nobody has read?
+    pub fn is_written(&self) -> bool {
+        self.flag().load(Relaxed) != 0
+    }
+
+    /// How many other programs are attached, and which attached or detached last.
+    ///
+    /// # Errors
+    /// [`Error::Removed`].
+    pub fn others(&self) -> Result<(u64, i32)> {
+        let stat = inspect::stat_ours(self.options.key, self.attach.id())?;
+        Ok((stat.attaches.saturating_sub(1), stat.last_pid))
+    }
+
     /// Writes `text`, a newline and a NUL, and sets the flag. The flag is not set.
     ///
     /// # Errors
-    /// [`Error::TooLong`] above [`MAX_TEXT`] bytes.
+    /// As [`check_text`](Self::check_text).
     pub fn write(&self, text: &[u8]) -> Result<()> {
         self.check_claimant()?;
-        if text.len() > MAX_TEXT {
-            return Err(Error::TooLong { len: text.len(), max: MAX_TEXT as u32 });
-        }
+        Self::check_text(text)?;
         let ends = [b'\n', 0];
         for (i, byte) in text.iter().chain(&ends).enumerate() {
             // SAFETY: i <= MAX_TEXT + 1, the last byte of `some_text`.
@@ -297,12 +323,28 @@ fn accept(id: ShmId, options: &Options) -> Result<bool> {
     let key = options.key;
     let stat = inspect::stat(options, id)?;
     options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
-    check_size(key, stat.bytes)?;
+    check_kind(key, id, stat.bytes)?;
     Ok(stat.perm.mode & 0o002 != 0)
 }
 
+/// Is it a segment of the C demo's kind, as far as its size tells? A channel is told by its first word.
+pub(crate) fn check_kind(key: Key, id: ShmId, bytes: usize) -> Result<()> {
+    let by_size = check_size(key, bytes);
+    if by_size.is_err() && bytes >= 4 {
+        let read_only = AttachOptions { read_only: true, ..Default::default() };
+        let attach = inspect::attach(key, id, &read_only)?;
+        let first: *const AtomicU32 = attach.base().as_ptr().cast();
+        // SAFETY: the attach has a page at least, and lives to the end of this block; any bits are an
+        // atomic's, which is only loaded.
+        if unsafe { &*first }.load(Relaxed) == crate::layout::MAGIC {
+            return Err(Error::OtherProtocol { key, shared_use: false, size: bytes });
+        }
+    }
+    by_size
+}
+
 /// Is it a segment of the C demo's size?
-pub(crate) fn check_size(key: Key, bytes: usize) -> Result<()> {
+fn check_size(key: Key, bytes: usize) -> Result<()> {
     if bytes == SEGMENT_BYTES {
         return Ok(());
     }

@@ -233,7 +233,7 @@ impl fmt::Display for Status {
         write_stat(f, self.key, self.id, stat)?;
         writeln!(
             f,
-            "layout      version {}, generation {}{}",
+            "protocol    ring, layout version {}, generation {}{}",
             self.layout_version,
             self.generation,
             if self.semaphores_present { "" } else { " (its semaphores are gone)" }
@@ -285,14 +285,14 @@ impl fmt::Display for Nullable {
 }
 
 impl fmt::Display for Json<'_> {
-    /// Numbers, booleans and nulls only, so nothing needs escaping.
+    /// Numbers, booleans, nulls and words without quotes, so nothing needs escaping.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Status { stat, geometry, .. } = self.0;
         f.write_str("{")?;
         write_stat_json(f, self.0.key, self.0.id, stat)?;
         write!(
             f,
-            "\"layout_version\":{},\"generation\":{},\"semaphores_present\":{},\
+            "\"protocol\":\"ring\",\"layout_version\":{},\"generation\":{},\"semaphores_present\":{},\
              \"ring_bytes\":{},\"max_message\":{},\"server_pid\":{},\"lanes\":[",
             self.0.layout_version,
             self.0.generation,

@@ -45,6 +45,11 @@ pub(crate) fn attach(key: Key, id: ShmId, options: &AttachOptions) -> Result<Att
     })
 }
 
+/// Is it of the C demo's size and no channel?
+pub(crate) fn is_shared_use(header: &Header, bytes: usize) -> bool {
+    bytes == crate::shared_use::SEGMENT_BYTES && header.magic.load(Relaxed) != MAGIC
+}
+
 pub(crate) fn too_small(key: Key, bytes: usize) -> Error {
     let field = BadField {
         field: "segment size",
@@ -63,6 +68,9 @@ pub(crate) fn foreign(header: &Header) -> bool {
 /// Checks header and state of a segment that may be anybody's, and attached read-only.
 pub(crate) fn check_header(key: Key, header: &Header, bytes: usize) -> Result<Geometry> {
     let refuse = |field| Error::NotOurs { key, object: Object::Segment, lane: None, field };
+    if is_shared_use(header, bytes) {
+        return Err(Error::OtherProtocol { key, shared_use: true, size: bytes });
+    }
     // Acquire: pairs with the creator's Release of STATE_READY.
     let state = load_acquire(&header.state);
     let geometry = Geometry::from_header(header, bytes).map_err(refuse)?;

@@ -88,6 +88,8 @@ pub enum ServerCommand {
 pub struct ClientArgs {
     pub common: Common,
     pub end_word: Vec<u8>,
+    /// The C program at the other end compares whole lines with the end word.
+    pub end_whole: bool,
     pub timeout: Option<Duration>,
 }
 
@@ -323,7 +325,7 @@ fn check_geometry(sizes: &GeometryArgs) -> Result<()> {
 pub fn client(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
     const NAME: &str = "shmdemo-client";
     let mut common = Common::new();
-    let mut end_word = b"end".to_vec();
+    let (mut end_word, mut end_whole) = (b"end".to_vec(), false);
     let mut timeout = None;
     while let Some((arg, operand)) = next(&mut parser)? {
         if !operand {
@@ -343,6 +345,7 @@ pub fn client(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
                     return Err(bad("--end-word", "…", "0..64K bytes long"));
                 }
             }
+            "--end-whole" => end_whole = true,
             "--timeout" => {
                 let value = text(&mut parser, "--timeout")?;
                 let range = "seconds, 0..4294967295, a fraction is allowed";
@@ -371,6 +374,11 @@ pub fn client(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
         let shown = String::from_utf8_lossy(&end_word);
         return Err(bad("--end-word", &shown, "without the separator, since no line holds it"));
     }
+    if end_whole && common.protocol != Protocol::SharedUse {
+        return Err(usage(
+            "--end-whole: only with --protocol shared_use_st; the ring compares whole lines",
+        ));
+    }
     let settings = common.settings;
-    Ok(Parsed::Run(settings, ClientArgs { common, end_word, timeout }))
+    Ok(Parsed::Run(settings, ClientArgs { common, end_word, end_whole, timeout }))
 }

@@ -43,6 +43,10 @@ trait Sink {
     fn untaken(&self) -> u64;
     /// A line was too long.
     fn count_too_long(&self);
+    /// Would the line end the other side, which is not meant to?
+    fn ends_peer(&self, _line: &[u8]) -> bool {
+        false
+    }
 }
 
 /// Runs the client.
@@ -74,7 +78,8 @@ pub fn send(args: &ClientArgs) -> Result<u8> {
             let open = || SharedUseSegment::open(options, End::Client, deadline());
             let segment = signals::at_once_if(true, open)?;
             log_shared_use(&segment, args.common.options.key);
-            let code = lines(args, &mut SharedUseSink { segment, deadline: &deadline })?;
+            let end_word = if args.end_whole { &[][..] } else { &args.end_word };
+            let code = lines(args, &mut SharedUseSink { segment, deadline: &deadline, end_word })?;
             log::info!("detached the segment of key {}", args.common.options.key);
             Ok(code)
         }
@@ -134,6 +139,9 @@ fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
                 return Err(too_long(sink, number, skipped + line.len(), false));
             }
             let is_end = !args.end_word.is_empty() && line == args.end_word;
+            if !is_end && sink.ends_peer(line) {
+                return Err(ends_peer(args, sink, number));
+            }
             let sent = if is_end { sink.send_end(line) } else { sink.send(line) };
             match sent {
                 Ok(true) if is_end => {
@@ -203,6 +211,19 @@ fn too_long(sink: &mut dyn Sink, number: u64, length: usize, more: bool) -> anyh
             "line {number} was not sent: it has {more}{length} bytes and a message at most \
              {longest} (EMSGSIZE); the lines before it were sent: split the line, or create the \
              channel with a larger --max-message"
+        ),
+    )
+}
+
+fn ends_peer(args: &ClientArgs, sink: &mut dyn Sink, number: u64) -> anyhow::Error {
+    let _ = sink.ring(); // one failure is enough
+    let word = String::from_utf8_lossy(&args.end_word);
+    Failure::error(
+        exit::TOO_LONG,
+        format!(
+            "line {number} was not sent: it begins with the end word '{word}', and C programs of the \
+             demo compare no further and would end (EILSEQ); the lines before it were sent: give \
+             --end-whole if this one compares whole lines, or another --end-word"
         ),
     )
 }
@@ -314,6 +335,8 @@ impl Sink for RingSink<'_> {
 struct SharedUseSink<'a> {
     segment: SharedUseSegment,
     deadline: &'a dyn Fn() -> Deadline,
+    /// What ends the C program at any line that begins with it; empty: nothing does.
+    end_word: &'a [u8],
 }
 
 impl Sink for SharedUseSink<'_> {
@@ -322,6 +345,7 @@ impl Sink for SharedUseSink<'_> {
     }
 
     fn send(&mut self, line: &[u8]) -> crate::Result<bool> {
+        SharedUseSegment::check_text(line)?;
         let deadline = (self.deadline)();
         while !self.segment.wait(false, deadline)? {
             if signals::stop().is_some() {
@@ -358,4 +382,8 @@ impl Sink for SharedUseSink<'_> {
     }
 
     fn count_too_long(&self) {}
+
+    fn ends_peer(&self, line: &[u8]) -> bool {
+        !self.end_word.is_empty() && line.starts_with(self.end_word)
+    }
 }

@@ -67,6 +67,8 @@ Usage: shmdemo-client [OPTIONS]
       --no-create      wait for the server's segment, do not create it
       --end-word WORD  a line equal to WORD stops client and server; empty:
                        no line does [default: end]
+      --end-whole      (shared_use_st) send lines that begin with WORD and are
+                       longer: the C program compares whole lines
       --timeout SECONDS
                        longest wait for the segment, a free lane or room;
                        0: never wait [default: forever]

@@ -77,9 +77,10 @@ pub(crate) fn code_of(error: &Error) -> u8 {
         Error::Forked { .. } => exit::USAGE,
         Error::NotRung { .. } => exit::PERMISSION,
         Error::Busy { .. } | Error::StillAttached { .. } | Error::TimedOut { .. } => exit::BUSY,
-        Error::NotOurs { .. } => exit::NOT_OURS,
+        Error::InUse { .. } => exit::BUSY,
+        Error::NotOurs { .. } | Error::OtherProtocol { .. } => exit::NOT_OURS,
         Error::NotAccepted { .. } => exit::PERMISSION,
-        Error::TooLong { .. } => exit::TOO_LONG,
+        Error::TooLong { .. } | Error::HoldsNul { .. } => exit::TOO_LONG,
         Error::BadGeometry(_) => exit::USAGE,
     }
 }

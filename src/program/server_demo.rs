@@ -18,6 +18,9 @@ pub fn serve(args: &Serve) -> Result<u8> {
     let mut text: heapless::Vec<u8, TEXT_BYTES> = heapless::Vec::new();
     let mut line: heapless::Vec<u8, { MAX_PREFIX + TEXT_BYTES + 1 }> = heapless::Vec::new();
     let mut notify = Notify::from_environment();
+    if segment.is_written() {
+        log::info!("a text of an earlier run, or of a program that began before, is waiting");
+    }
     let mut code = exit::OK;
     notify.ready(&format!("serving key {key}, protocol shared_use_st"));
     loop {
@@ -41,12 +44,10 @@ pub fn serve(args: &Serve) -> Result<u8> {
                 log::info!("a client sent the end word");
                 break;
             }
-        } else if let Some(number) = signals::stop() {
-            log::info!("stopped by {}", signals::name(number));
-            code = signals::server_exit(number);
-            break;
         }
-        if let (true, Some(number)) = (args.persist, signals::stop()) {
+        // Also under a flood of texts: what was taken is printed, and the next is its writer's.
+        if let Some(number) = signals::stop() {
+            log::info!("stopped by {}", signals::name(number));
             code = signals::server_exit(number);
             break;
         }
@@ -55,6 +56,15 @@ pub fn serve(args: &Serve) -> Result<u8> {
     if args.persist {
         log::info!("detached; the segment of key {key} stays");
         return Ok(code);
+    }
+    match segment.others() {
+        Ok((others @ 1.., last)) if last != std::process::id() as i32 => log::warn!(
+            "removing the segment of key {key} under {others} other attach(es), the last by pid {last}"
+        ),
+        Ok((others @ 1.., _)) => {
+            log::warn!("removing the segment of key {key} under {others} other attach(es)");
+        }
+        _ => {}
     }
     segment.remove()?;
     log::info!("detached and removed the segment of key {key}");

@@ -15,7 +15,8 @@
 //! alone, which loom knows), and a load never returns a value from its own future.
 //!
 //! `cargo test --manifest-path models/loom/Cargo.toml -- --nocapture` prints the number of
-//! interleavings of each model; `check-faults` puts faults into the code that they have to notice. `LOOM_MAX_PREEMPTIONS=N` replaces each model's own bound.
+//! interleavings of each model; `check-faults` puts faults into the code that they have to notice.
+//! `LOOM_MAX_PREEMPTIONS=N` replaces each model's own bound.
 #![cfg(test)]
 #![allow(dead_code)] // of the library's files, the models use a part
 

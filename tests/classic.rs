@@ -1,0 +1,178 @@
+//! `--protocol shared_use_st`: what C programs of the classic demonstration do beside the plain
+//! exchange of `demo.rs`, and what is said where it can't work.
+#![deny(unsafe_code)]
+
+mod common;
+
+use common::raw::{self, View};
+use common::{run, shm_row, until, Channel, Proc};
+use nix::sys::signal::Signal::SIGTERM;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const DEMO: [&str; 2] = ["--protocol", "shared_use_st"];
+
+fn with<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&DEMO, args].concat()
+}
+
+/// A segment as a C program makes it, and leaves it when it dies.
+fn segment(channel: &Channel) -> View {
+    View::attach(raw::shm_create(channel.key, 2052, 0o666))
+}
+
+#[test]
+fn a_nul_inside_a_line_is_65_and_names_line_and_place() {
+    let channel = Channel::new();
+    let server = Proc::spawn(channel.server(&DEMO));
+    let out = run(channel.client(&DEMO), b"one\nab\0cd\nthree\n");
+    out.fails(65, &["line 2", "NUL", "byte 3", "EILSEQ"]);
+    server.wait_stdout("the line before", |out| out == b"one\n");
+    // A message ended by NUL has none inside.
+    run(channel.client(&with(&["-0"])), b"two\0").expect(0);
+    server.wait_stdout("and one after", |out| out == b"one\ntwo\n");
+}
+
+#[test]
+fn a_line_that_would_end_the_c_program_is_65() {
+    let channel = Channel::new();
+    let server = Proc::spawn(channel.server(&DEMO));
+    let out = run(channel.client(&DEMO), b"one\nendless\n");
+    out.fails(65, &["line 2", "'end'", "--end-whole"]);
+    run(channel.client(&with(&["--end-word", "quit"])), b"ended\nquitting\n")
+        .fails(65, &["line 2", "'quit'"]);
+    run(channel.client(&with(&["--end-whole"])), b"endless\n").expect(0);
+    run(channel.client(&with(&["--end-word", ""])), b"ending\n").expect(0);
+    let wanted = b"one\nended\nendless\nending\n";
+    server.wait_stdout("what was let through", |out| out == wanted);
+    run(channel.client(&["--end-whole"]), b"").fails(64, &["--end-whole", "shared_use_st"]);
+    // The end word itself ends as ever.
+    run(channel.client(&DEMO), b"end\n").expect(0);
+    server.finish().expect(0);
+}
+
+#[test]
+fn the_other_protocol_is_named_by_everything_that_looks() {
+    let channel = Channel::new();
+    let view = segment(&channel);
+    let before = view.bytes();
+    let wrong = ["shared_use_st", "2052", "--protocol shared_use_st", "EPROTOTYPE"];
+    run(channel.server(&["--mode", "0666"]), b"").fails(76, &wrong);
+    run(channel.client(&["--mode", "0666"]), b"lost\n").fails(76, &wrong);
+    for (word, args) in [("status", &[][..]), ("set", &["--mode", "0600"]), ("remove", &[])] {
+        run(channel.sub(word, args), b"").fails(76, &wrong);
+    }
+    assert!(view.bytes() == before, "something of it was changed");
+    let status = run(channel.sub("status", &with(&["--json"])), b"");
+    assert!(status.expect(0).text().contains(r#""protocol":"shared_use_st","written_by_you":0"#));
+
+    let channel = Channel::new();
+    run(channel.client(&[]), b"kept\n").expect(0);
+    let wrong = ["a channel", "--protocol ring", "EPROTOTYPE"];
+    run(channel.server(&DEMO), b"").fails(76, &wrong);
+    run(channel.client(&DEMO), b"lost\n").fails(76, &wrong);
+    for (word, args) in [("status", &[][..]), ("set", &["--mode", "0600"]), ("remove", &[])] {
+        run(channel.sub(word, &with(args)), b"").fails(76, &wrong);
+    }
+    let status = run(channel.sub("status", &["--json"]), b"");
+    assert!(status.expect(0).text().contains(r#""protocol":"ring""#));
+    let status = run(channel.sub("status", &[]), b"");
+    assert!(status.expect(0).text().contains("\nprotocol    ring, layout version "));
+}
+
+#[test]
+fn remove_does_not_take_a_segment_from_under_programs_that_know_no_roles() {
+    let channel = Channel::new();
+    let view = segment(&channel);
+    let me = std::process::id().to_string();
+    run(channel.sub("remove", &DEMO), b"").fails(75, &["1 other attach", &me, "EBUSY", "--force"]);
+    drop(view);
+    run(channel.sub("remove", &DEMO), b"").expect(0);
+    channel.assert_gone();
+
+    let view = segment(&channel);
+    run(channel.sub("remove", &with(&["--force"])), b"").expect(0);
+    assert!(shm_row(channel.key).is_none());
+    drop(view);
+}
+
+#[test]
+fn a_server_that_ends_says_who_was_still_attached() {
+    let channel = Channel::new();
+    let view = segment(&channel);
+    let mut server = Proc::spawn(channel.server(&DEMO));
+    until("the server", || channel.segment().attached == 2);
+    view.write(4, b"end\0");
+    view.write(0, &1_i32.to_ne_bytes());
+    let out = server.finish_with_stdin();
+    out.fails(0, &["warning", "1 other attach"]);
+    // The last to attach was the server itself, which says nothing.
+    assert!(!out.stderr.contains(" pid "), "{}", out.stderr);
+}
+
+#[test]
+fn a_text_that_waited_since_before_the_server_is_explained() {
+    let channel = Channel::new();
+    let view = segment(&channel);
+    view.write(4, b"left by a crash\n\0");
+    view.write(0, &1_i32.to_ne_bytes());
+    drop(view);
+    let mut server = Proc::spawn(channel.server(&with(&["-v"])));
+    server.wait_stdout("the text", |out| out == b"left by a crash\n");
+    server.signal(SIGTERM);
+    server.finish_with_stdin().fails(0, &["earlier run", "waiting"]);
+}
+
+/// Writes one text after the other, as soon as the flag is taken back, until it is dropped.
+struct Flood(Arc<AtomicBool>);
+
+impl Flood {
+    fn of(segment: i32) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let told = over.clone();
+        std::thread::spawn(move || {
+            let view = View::attach(segment);
+            let mut number = 0_u32;
+            while !told.load(Relaxed) {
+                if view.word(0) == 0 {
+                    view.write(4, format!("text {number}\n\0").as_bytes());
+                    view.write(0, &1_i32.to_ne_bytes());
+                    number += 1;
+                }
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+#[test]
+fn sigterm_ends_the_server_under_a_flood_and_what_it_took_is_printed() {
+    for persist in [&[][..], &["--persist"]] {
+        let channel = Channel::new();
+        let id = raw::shm_create(channel.key, 2052, 0o666);
+        let view = View::attach(id);
+        let mut server = Proc::spawn(channel.server(&with(persist)));
+        let flood = Flood::of(id);
+        server.wait_stdout("a flood", |out| out.len() > 20_000);
+        let begin = Instant::now();
+        server.signal(SIGTERM);
+        // While it goes on, and at once: a tenth of a second where nothing else runs.
+        let out = server.finish_with_stdin();
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        drop(flood);
+        let text = out.expect(0).text();
+        for (number, line) in text.lines().enumerate() {
+            assert_eq!(line, format!("text {number}"));
+        }
+        assert!(text.ends_with('\n'), "a torn line");
+        // The next text stands where it was written, if the flag says so.
+        assert!(view.word(0) <= 1);
+    }
+}
