@@ -36,6 +36,10 @@ pub struct Options {
     pub attach: AttachOptions,
     /// Keep the segment out of swap (SHM_LOCK).
     pub lock: bool,
+    /// Size of the text in a segment of the C demo's kind, in bytes, 1 to
+    /// [`MAX_TEXT_BYTES`](crate::shared_use::MAX_TEXT_BYTES); `None`: what the segment has, and
+    /// [`TEXT_BYTES`](crate::shared_use::TEXT_BYTES) for a new one. A channel has none.
+    pub text_bytes: Option<u32>,
 }
 
 impl Options {
@@ -52,6 +56,7 @@ impl Options {
             create_as: None,
             attach: AttachOptions::default(),
             lock: false,
+            text_bytes: None,
         }
     }
 

@@ -38,7 +38,8 @@ fn find(options: &Options) -> Result<Found> {
 /// read-only attach.
 fn check(key: Key, id: ShmId, shared_use: bool) -> Result<()> {
     if shared_use {
-        return crate::shared_use::check_kind(key, id, inspect::stat_ours(key, id)?.bytes);
+        return crate::shared_use::text::check(key, id, inspect::stat_ours(key, id)?.bytes, None)
+            .map(drop);
     }
     let look = AttachOptions { read_only: true, ..Default::default() };
     let attach = inspect::attach(key, id, &look)?;
@@ -82,8 +83,9 @@ pub fn remove(options: &Options, force: bool, shared_use: bool) -> Result<()> {
         other => other?,
     };
     if let (Some(id), false) = (found.segment, force) {
-        check(key, id, shared_use)?;
+        // Before the check, which attaches too.
         let stat = inspect::stat_ours(key, id)?;
+        check(key, id, shared_use)?;
         if shared_use && stat.attaches > 0 {
             let (others, last_pid) = (stat.attaches, stat.last_pid);
             return Err(Error::InUse { key, others, last_pid });

@@ -3,7 +3,7 @@
 //! | offset | name | written by | what it is |
 //! | ---: | --- | --- | --- |
 //! | 0 | `written_by_you` | both | `int`: not 0 while there is a text nobody has read |
-//! | 4 | `some_text` | client, while the flag is 0 | a C string of up to 2047 bytes |
+//! | 4 | `some_text` | client, while the flag is 0 | a C string; 2048 bytes where this library makes it |
 //!
 //! Any C program of the demo can be at the other end, unchanged. Such a program rings no bell, so
 //! a wait here looks at the flag every 20 ms; a peer of this library's is woken at once. Nothing
@@ -14,33 +14,23 @@ use crate::channel::{inspect, Options};
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result, Role};
 use crate::futex;
-use crate::layout::BadField;
 use crate::process::Claimant;
 use crate::roles::Roles;
 use crate::sync::AtomicU32;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::sysv::shm::{self, Attach, AttachOptions, ShmId, ShmStat};
+use crate::sysv::shm::{self, Attach, ShmId};
 use crate::sysv::Key;
 use core::time::Duration;
 use nix::errno::Errno;
 
-/// Size of `some_text`.
-pub const TEXT_BYTES: usize = 2048;
-/// Longest text that can be sent: a newline and a NUL follow it, as `fgets(3)` leaves them.
-pub const MAX_TEXT: usize = TEXT_BYTES - 2;
-/// Size of the segment: `struct { int written_by_you; char some_text[2048]; }`.
-pub const SEGMENT_BYTES: usize = 4 + TEXT_BYTES;
+mod seen;
+pub(crate) mod text;
+
+pub use seen::{look, Seen};
+pub use text::{segment_bytes, MAX_TEXT_BYTES, TEXT_BYTES};
 
 /// How often the flag of a peer that rings no bell is looked at.
 const LOOK: Duration = Duration::from_millis(20);
-
-#[repr(C)]
-struct SharedUse {
-    written_by_you: AtomicU32,
-    some_text: [u8; TEXT_BYTES],
-}
-
-const _: () = assert!(core::mem::size_of::<SharedUse>() == SEGMENT_BYTES);
 
 /// An attached segment of the C demo's kind.
 pub struct SharedUseSegment {
@@ -49,6 +39,8 @@ pub struct SharedUseSegment {
     roles: Roles,
     held: Held,
     claimant: Claimant,
+    /// Size of `some_text`, in bytes.
+    text: u32,
     /// Open to everybody, as the C programs make it.
     pub open_to_all: bool,
 }
@@ -72,7 +64,7 @@ impl SharedUseSegment {
     /// be at each end; C programs of the demo know no roles.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] where the segment has another size; [`Error::NotAccepted`] by owner (a
+    /// [`Error::NotOurs`] where the segment has a size that does not fit ([`Options::text_bytes`]); [`Error::NotAccepted`] by owner (a
     /// mode open to all is only noted); [`Error::Busy`], [`Error::TimedOut`],
     /// [`Error::CannotCreate`], [`Error::System`].
     pub fn open(options: &Options, end: End, deadline: Deadline) -> Result<Self> {
@@ -112,7 +104,7 @@ impl SharedUseSegment {
         roles.lock(Deadline::after(Duration::from_secs(5)))?;
         let ready = Self::under_lock(options, mode, &roles);
         roles.unlock();
-        let (attach, open_to_all) = ready?;
+        let (attach, text, open_to_all) = ready?;
         let claimant = Claimant::this();
         let held = match end {
             End::Server => {
@@ -121,17 +113,26 @@ impl SharedUseSegment {
             }
             End::Client => Held::Lane(roles.claim_lane(1, deadline)?),
         };
-        Ok(Some(Self { options: options.clone(), attach, roles, held, claimant, open_to_all }))
+        Ok(Some(Self {
+            options: options.clone(),
+            attach,
+            roles,
+            held,
+            claimant,
+            text,
+            open_to_all,
+        }))
     }
 
-    fn under_lock(options: &Options, mode: u32, roles: &Roles) -> Result<(Attach, bool)> {
+    fn under_lock(options: &Options, mode: u32, roles: &Roles) -> Result<(Attach, u32, bool)> {
         let key = options.key;
+        let size = segment_bytes(options.text_bytes.unwrap_or(TEXT_BYTES));
         if roles.in_use()?.is_none() {
             roles.set_tickets(1)?;
         }
         let id = match inspect::find_segment(key)? {
             Some(id) => id,
-            None => match shm::create(key, SEGMENT_BYTES, mode) {
+            None => match shm::create(key, size, mode) {
                 Ok(id) => {
                     if let Err(e) = options.give_over(Some(id), roles) {
                         let _ = shm::remove(id);
@@ -144,17 +145,17 @@ impl SharedUseSegment {
                     shm::find(key).map_err(|e| Error::from_sys(key, Object::Segment, e))?
                 }
                 Err(source) => {
-                    let size = SEGMENT_BYTES as u32;
+                    let size = size as u32;
                     return Err(Error::CannotCreate { key, size, source });
                 }
             },
         };
-        let open_to_all = accept(id, options)?;
+        let (text, open_to_all) = accept(id, options)?;
         let attach = inspect::attach(key, id, &options.attach)?;
         if options.lock {
             shm::lock(id).map_err(|e| Error::from_sys(key, Object::Segment, e))?;
         }
-        Ok((attach, open_to_all))
+        Ok((attach, text, open_to_all))
     }
 
     /// Fails in a process that was forked from the one that took this end.
@@ -166,14 +167,28 @@ impl SharedUseSegment {
         self.claimant.check(self.options.key, role)
     }
 
-    fn words(&self) -> *mut SharedUse {
-        self.attach.base().as_ptr().cast()
+    fn flag(&self) -> &AtomicU32 {
+        // SAFETY: the attach holds the flag and `text` bytes (checked in `accept`), page aligned, and
+        // lives as long as `self`; the flag is an atomic, valid for any bits.
+        unsafe { self.attach.base().cast::<AtomicU32>().as_ref() }
     }
 
-    fn flag(&self) -> &AtomicU32 {
-        // SAFETY: the attach holds exactly SEGMENT_BYTES (checked in `accept`), page aligned, and
-        // lives as long as `self`; the flag is an atomic, valid for any bits.
-        unsafe { &(*self.words()).written_by_you }
+    /// The address of byte `i` of the text.
+    fn byte(&self, i: usize) -> *mut u8 {
+        assert!(i < self.text as usize);
+        // SAFETY: `text` bytes follow the flag in the attach (checked in `accept`).
+        unsafe { self.attach.base().as_ptr().add(4 + i) }
+    }
+
+    /// Size of `some_text`, in bytes.
+    pub fn text_bytes(&self) -> usize {
+        self.text as usize
+    }
+
+    /// Longest text that can be sent, in bytes: a newline and a NUL follow it, as `fgets(3)` leaves
+    /// them.
+    pub fn longest(&self) -> usize {
+        self.text_bytes().saturating_sub(2)
     }
 
     /// Waits until the flag is set (or not), a signal, or `deadline`; returns whether it is so.
@@ -209,20 +224,25 @@ impl SharedUseSegment {
         Ok(())
     }
 
-    /// Copies the text to `to`, up to its NUL, without the newline at its end. The flag is set.
-    pub fn read(&self, to: &mut heapless::Vec<u8, TEXT_BYTES>) {
-        to.clear();
-        for i in 0..TEXT_BYTES {
-            // SAFETY: `i` is inside `some_text`. Volatile: the peer may change it; each byte is
-            // read once.
-            let byte = unsafe { core::ptr::addr_of!((*self.words()).some_text[i]).read_volatile() };
+    /// Copies the text to the begin of `to`, up to its NUL or its array's end, without the newline
+    /// at its end; returns its length. The flag is set.
+    ///
+    /// # Panics
+    /// If `to` is shorter than the text.
+    pub fn read(&self, to: &mut [u8]) -> usize {
+        let mut len = 0;
+        while len < self.text_bytes() {
+            // SAFETY: inside `some_text`. Volatile: the peer may change it; each byte is read once.
+            let byte = unsafe { self.byte(len).read_volatile() };
             if byte == 0 {
                 break;
             }
-            let _ = to.push(byte); // at most TEXT_BYTES
+            to[len] = byte;
+            len += 1;
         }
-        if to.last() == Some(&b'\n') {
-            to.pop();
+        match to[..len].last() {
+            Some(b'\n') => len - 1,
+            _ => len,
         }
     }
 
@@ -239,11 +259,11 @@ impl SharedUseSegment {
     /// Can `text` pass whole?
     ///
     /// # Errors
-    /// [`Error::TooLong`] above [`MAX_TEXT`] bytes; [`Error::HoldsNul`].
-    pub fn check_text(text: &[u8]) -> Result<()> {
+    /// [`Error::TooLong`] above [`longest`](Self::longest) bytes; [`Error::HoldsNul`].
+    pub fn check_text(&self, text: &[u8]) -> Result<()> {
         match memchr::memchr(0, text) {
-            _ if text.len() > MAX_TEXT => {
-                Err(Error::TooLong { len: text.len(), max: MAX_TEXT as u32 })
+            _ if text.len() > self.longest() => {
+                Err(Error::TooLong { len: text.len(), max: self.longest() as u32 })
             }
             Some(at) => Err(Error::HoldsNul { at }),
             None => Ok(()),
@@ -270,11 +290,12 @@ impl SharedUseSegment {
     /// As [`check_text`](Self::check_text).
     pub fn write(&self, text: &[u8]) -> Result<()> {
         self.check_claimant()?;
-        Self::check_text(text)?;
-        let ends = [b'\n', 0];
-        for (i, byte) in text.iter().chain(&ends).enumerate() {
-            // SAFETY: i <= MAX_TEXT + 1, the last byte of `some_text`.
-            unsafe { core::ptr::addr_of_mut!((*self.words()).some_text[i]).write_volatile(*byte) };
+        self.check_text(text)?;
+        // An array of one byte has no room for the newline.
+        let ends = if self.text > 1 { &[b'\n', 0][..] } else { &[0] };
+        for (i, byte) in text.iter().chain(ends).enumerate() {
+            // SAFETY: inside `some_text`; nobody reads it before the flag is set.
+            unsafe { self.byte(i).write_volatile(*byte) };
         }
         // Release: the text before it; pairs with the Acquire in `wait`.
         self.flag().store(1, Release);
@@ -318,86 +339,11 @@ impl Drop for SharedUseSegment {
     }
 }
 
-/// Checks owner and size; true: it is open to everybody.
-fn accept(id: ShmId, options: &Options) -> Result<bool> {
+/// Checks owner and size; returns the size of the text, and whether it is open to everybody.
+fn accept(id: ShmId, options: &Options) -> Result<(u32, bool)> {
     let key = options.key;
     let stat = inspect::stat(options, id)?;
     options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
-    check_kind(key, id, stat.bytes)?;
-    Ok(stat.perm.mode & 0o002 != 0)
-}
-
-/// Is it a segment of the C demo's kind, as far as its size tells? A channel is told by its first word.
-pub(crate) fn check_kind(key: Key, id: ShmId, bytes: usize) -> Result<()> {
-    let by_size = check_size(key, bytes);
-    if by_size.is_err() && bytes >= 4 {
-        let read_only = AttachOptions { read_only: true, ..Default::default() };
-        let attach = inspect::attach(key, id, &read_only)?;
-        let first: *const AtomicU32 = attach.base().as_ptr().cast();
-        // SAFETY: the attach has a page at least, and lives to the end of this block; any bits are an
-        // atomic's, which is only loaded.
-        if unsafe { &*first }.load(Relaxed) == crate::layout::MAGIC {
-            return Err(Error::OtherProtocol { key, shared_use: false, size: bytes });
-        }
-    }
-    by_size
-}
-
-/// Is it a segment of the C demo's size?
-fn check_size(key: Key, bytes: usize) -> Result<()> {
-    if bytes == SEGMENT_BYTES {
-        return Ok(());
-    }
-    let field = BadField {
-        field: "segment size",
-        found: u32::try_from(bytes).unwrap_or(u32::MAX),
-        expected: SEGMENT_BYTES as u32,
-    };
-    Err(Error::NotOurs { key, object: Object::Segment, lane: None, field })
-}
-
-/// A segment of the C demo's kind as an onlooker sees it.
-pub struct Seen {
-    key: Key,
-    id: ShmId,
-    stat: ShmStat,
-    written: u32,
-}
-
-/// Looks at the segment through a read-only attach; changes nothing.
-///
-/// # Errors
-/// [`Error::NoChannel`]; [`Error::NotAccepted`] by owner; [`Error::NotOurs`] by size.
-pub fn look(options: &Options) -> Result<Seen> {
-    let key = options.key;
-    let id = inspect::find_segment(key)?.ok_or(Error::NoChannel(key))?;
-    accept(id, options)?;
-    let stat = inspect::stat(options, id)?;
-    let read_only = AttachOptions { read_only: true, ..Default::default() };
-    let attach = inspect::attach(key, id, &read_only)?;
-    check_size(key, attach.bytes())?;
-    let words: *const SharedUse = attach.base().as_ptr().cast();
-    // SAFETY: the attach holds SEGMENT_BYTES, page aligned, and lives to the end of this function;
-    // the flag is an atomic, valid for any bits, and only loaded. Relaxed: nothing is read after
-    // it, and on a read-only attach an Acquire load could be one store too many.
-    let written = unsafe { &(*words).written_by_you }.load(Relaxed);
-    Ok(Seen { key, id, stat, written })
-}
-
-impl core::fmt::Display for Seen {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        crate::status::write_stat(f, self.key, self.id, &self.stat)?;
-        let (protocol, written) = ("protocol    shared_use_st, written_by_you", self.written);
-        writeln!(f, "{protocol} {written}")
-    }
-}
-
-impl Seen {
-    /// One JSON object, on one line.
-    pub fn json(&self) -> String {
-        let mut text = String::from("{");
-        // Writing to a String does not fail.
-        let _ = crate::status::write_stat_json(&mut text, self.key, self.id, &self.stat);
-        text + &format!("\"protocol\":\"shared_use_st\",\"written_by_you\":{}}}", self.written)
-    }
+    let text = text::check(key, id, stat.bytes, options.text_bytes)?;
+    Ok((text, stat.perm.mode & 0o002 != 0))
 }

@@ -176,3 +176,76 @@ fn sigterm_ends_the_server_under_a_flood_and_what_it_took_is_printed() {
         assert!(view.word(0) <= 1);
     }
 }
+
+/// What a C program with `char some_text[text]` makes.
+fn segment_of(channel: &Channel, text: usize) -> View {
+    View::attach(raw::shm_create(channel.key, (4 + text + 3) & !3, 0o666))
+}
+
+#[test]
+fn the_size_of_the_text_is_that_of_the_segment() {
+    // The last is no multiple of 4: what C puts behind it for padding is not written.
+    for (text, longest) in [(256, 254), (1024, 1022), (4096, 4094), (16_384, 16_382), (2018, 2015)]
+    {
+        let channel = Channel::new();
+        let view = segment_of(&channel, text);
+        let server = Proc::spawn(channel.server(&DEMO));
+        let line = "x".repeat(longest);
+        run(channel.client(&DEMO), format!("{line}\n").as_bytes()).expect(0);
+        server.wait_stdout("the longest line", |out| out == format!("{line}\n").as_bytes());
+        let out = run(channel.client(&DEMO), format!("{line}y\n").as_bytes());
+        out.fails(65, &["line 1", &longest.to_string(), "--text-size"]);
+        // A full buffer without NUL, as strncpy(3) leaves it.
+        let full = if text % 16 == 0 { text } else { longest + 2 };
+        view.write(4, &vec![b'z'; full]);
+        view.write(0, &1_i32.to_ne_bytes());
+        let wanted = format!("{line}\n{}\n", "z".repeat(full));
+        server.wait_stdout("all of it", |out| out == wanted.as_bytes());
+        run(channel.client(&DEMO), b"end\n").expect(0);
+        server.finish().expect(0);
+    }
+}
+
+#[test]
+fn a_size_that_is_given_counts_and_has_to_fit() {
+    let sized = |bytes| with(&["--text-size", bytes]);
+    for (text, bytes) in [("1", 8), ("2", 8), ("100", 104), ("2018", 2024), ("64K", 65_540)] {
+        let channel = Channel::new();
+        let server = Proc::spawn(channel.server(&sized(text)));
+        until("a segment", || shm_row(channel.key).is_some_and(|row| row.size == bytes));
+        run(channel.client(&sized(text)), b"\n").expect(0);
+        server.wait_stdout("an empty line fits everywhere", |out| out == b"\n");
+        server.signal(SIGTERM);
+        server.finish().expect(0);
+    }
+    // Larger than needed, as by a program that asks for whole pages.
+    let channel = Channel::new();
+    let view = View::attach(raw::shm_create(channel.key, 8192, 0o666));
+    let line = "w".repeat(2016);
+    let server = Proc::spawn(channel.server(&sized("2018")));
+    run(channel.client(&sized("2018")), format!("{line}\n").as_bytes()).expect(0);
+    server.wait_stdout("the longest line", |out| out == format!("{line}\n").as_bytes());
+    server.signal(SIGTERM);
+    server.finish().expect(0);
+    drop(view);
+
+    let view = segment_of(&channel, 256);
+    let before = view.bytes();
+    for program in [channel.server(&sized("257")), channel.client(&sized("257"))] {
+        run(program, b"x\n").fails(76, &["size", "260", "264"]);
+    }
+    assert!(view.bytes() == before);
+    run(channel.client(&["--text-size", "9"]), b"").fails(64, &["--text-size", "shared_use_st"]);
+    for text in ["0", "65537", "many"] {
+        run(channel.client(&sized(text)), b"").fails(64, &["--text-size", "1..64K"]);
+    }
+}
+
+#[test]
+fn an_array_of_texts_is_refused_unless_it_is_said_to_be_one() {
+    let channel = Channel::new();
+    let _view = segment_of(&channel, 10 * 2048);
+    run(channel.server(&DEMO), b"").fails(76, &["array of texts of 2048 bytes", "--text-size"]);
+    run(channel.client(&DEMO), b"x\n").fails(76, &["array of texts of 2048 bytes"]);
+    run(channel.client(&with(&["--text-size", "20480"])), b"x\n").expect(0);
+}

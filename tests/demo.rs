@@ -181,7 +181,7 @@ fn its_roles_are_taken_and_named_too() {
 #[test]
 fn a_segment_of_another_size_is_76() {
     let channel = Channel::new();
-    raw::shm_create(channel.key, 2048, 0o600);
+    raw::shm_create(channel.key, 70_000, 0o600);
     let before = channel.bytes();
     for program in [channel.client(&with(&["--timeout", "5"])), channel.server(&DEMO)] {
         run(program, b"x\n").fails(76, &["size", "2052"]);

@@ -45,9 +45,10 @@ pub(crate) fn attach(key: Key, id: ShmId, options: &AttachOptions) -> Result<Att
     })
 }
 
-/// Is it of the C demo's size and no channel?
+/// Is it one of the C demo's kind? A channel's size is a multiple of 64, and the demo's flag is 0 or 1.
 pub(crate) fn is_shared_use(header: &Header, bytes: usize) -> bool {
-    bytes == crate::shared_use::SEGMENT_BYTES && header.magic.load(Relaxed) != MAGIC
+    let its_size = bytes % 64 != 0 && crate::shared_use::text::text_of(bytes).is_some();
+    its_size && header.magic.load(Relaxed) <= 1
 }
 
 pub(crate) fn too_small(key: Key, bytes: usize) -> Error {

@@ -6,6 +6,7 @@ use super::values::{
     address, bad, bytes_of, ftok, group, key, mode, number, raw, seconds, size, text, usage, user,
 };
 use crate::layout;
+use crate::shared_use;
 use crate::sysv::shm::AttachOptions;
 use crate::sysv::{Key, PermChange};
 use crate::{Geometry, Options};
@@ -128,6 +129,12 @@ impl Common {
                     _ => return Err(bad("--protocol", &name, "ring or shared_use_st")),
                 };
             }
+            "--text-size" => {
+                let value = text(parser, "--text-size")?;
+                let most = shared_use::MAX_TEXT_BYTES;
+                let bytes = size("--text-size", &value, 1, most, "1..64K bytes")?;
+                self.options.text_bytes = Some(bytes);
+            }
             "--owner" => {
                 self.options.owner = Some(user("--owner", &text(parser, "--owner")?)?);
             }
@@ -148,6 +155,11 @@ impl Common {
     fn check(&self) -> Result<()> {
         if self.key_given && self.ftok_given {
             return Err(usage("--key and --ftok: only one of them can name the key"));
+        }
+        if self.options.text_bytes.is_some() && self.protocol == Protocol::Ring {
+            return Err(usage(
+                "--text-size: only with --protocol shared_use_st; the ring has --max-message",
+            ));
         }
         if self.options.attach.round && self.options.attach.address.is_none() {
             return Err(usage("--round: needs --address"));
@@ -225,7 +237,7 @@ pub fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
                 return Ok(done);
             }
             // What would change nothing is not taken in silence.
-            let idle = ["-0", "--null", "--address", "--round", "--lock"];
+            let idle = ["-0", "--null", "--address", "--round", "--lock", "--text-size"];
             let taken = word == Word::Serve || !idle.contains(&arg.as_str());
             if taken && common.take(&arg, &mut parser)? {
                 continue;

@@ -3,7 +3,7 @@
 use super::args::{ClientArgs, GeometryArgs, Protocol};
 use super::{exit, signals, stdio, Failure};
 use crate::layout::MAX_MESSAGE;
-use crate::shared_use::{End, SharedUseSegment, MAX_TEXT};
+use crate::shared_use::{End, SharedUseSegment};
 use crate::{Channel, Deadline, Error, Producer};
 use anyhow::{Context, Result};
 
@@ -43,6 +43,10 @@ trait Sink {
     fn untaken(&self) -> u64;
     /// A line was too long.
     fn count_too_long(&self);
+    /// How lines that long can go.
+    fn larger(&self) -> &'static str {
+        "create the channel with a larger --max-message"
+    }
     /// Would the line end the other side, which is not meant to?
     fn ends_peer(&self, _line: &[u8]) -> bool {
         false
@@ -205,12 +209,12 @@ fn too_long(sink: &mut dyn Sink, number: u64, length: usize, more: bool) -> anyh
     sink.count_too_long();
     let _ = sink.ring(); // one failure is enough
     let (more, longest) = (if more { "more than " } else { "" }, sink.longest());
+    let larger = sink.larger();
     Failure::error(
         exit::TOO_LONG,
         format!(
             "line {number} was not sent: it has {more}{length} bytes and a message at most \
-             {longest} (EMSGSIZE); the lines before it were sent: split the line, or create the \
-             channel with a larger --max-message"
+             {longest} (EMSGSIZE); the lines before it were sent: split the line, or {larger}"
         ),
     )
 }
@@ -341,11 +345,11 @@ struct SharedUseSink<'a> {
 
 impl Sink for SharedUseSink<'_> {
     fn longest(&self) -> usize {
-        MAX_TEXT
+        self.segment.longest()
     }
 
     fn send(&mut self, line: &[u8]) -> crate::Result<bool> {
-        SharedUseSegment::check_text(line)?;
+        self.segment.check_text(line)?;
         let deadline = (self.deadline)();
         while !self.segment.wait(false, deadline)? {
             if signals::stop().is_some() {
@@ -382,6 +386,10 @@ impl Sink for SharedUseSink<'_> {
     }
 
     fn count_too_long(&self) {}
+
+    fn larger(&self) -> &'static str {
+        "give programs and segment a larger text (--text-size)"
+    }
 
     fn ends_peer(&self, line: &[u8]) -> bool {
         !self.end_word.is_empty() && line.starts_with(self.end_word)

@@ -5,8 +5,11 @@ pub const COMMON_HELP: &str = "\
       --ftok PATH,ID   key made by ftok(3) of an existing PATH and ID, a
                        character or 1..255, instead of --key
   -0, --null           messages end with NUL instead of newline
-      --protocol NAME  ring, or shared_use_st: the C demo's segment of 2052
-                       bytes, for its unchanged C programs [default: ring]
+      --protocol NAME  ring, or shared_use_st: the C demo's segment, a flag and
+                       a text, for its unchanged C programs [default: ring]
+      --text-size BYTES
+                       (shared_use_st) size of the text, 1..64K [default: what
+                       the segment has; 2048 for a new one]
       --owner USER     also accept a segment of this user, name or uid
                        [default: own euid and root]
       --address HEX    attach at this address [default: the kernel's choice]
@@ -55,7 +58,8 @@ set: owner, group, mode of segment and semaphores (IPC_SET)
 remove: removes segment and semaphores (IPC_RMID), unless somebody uses them
       --force          even if somebody does, or if they are damaged
 
-Both programs (status, set and remove know no -0, --address, --round, --lock):
+Both programs (status, set and remove know no -0, --address, --round, --lock
+or --text-size):
 ";
 
 pub const CLIENT_HELP: &str = "\

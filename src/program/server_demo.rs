@@ -1,9 +1,9 @@
 //! `shmdemo-server --protocol shared_use_st`: prints what C programs of the demo write.
 
-use super::args::{Serve, MAX_PREFIX};
+use super::args::Serve;
 use super::notify::Notify;
 use super::{client, exit, signals, stdio};
-use crate::shared_use::{End, SharedUseSegment, TEXT_BYTES};
+use crate::shared_use::{End, SharedUseSegment};
 use crate::Deadline;
 use anyhow::Result;
 
@@ -15,8 +15,10 @@ pub fn serve(args: &Serve) -> Result<u8> {
     let key = options.key;
     let segment = SharedUseSegment::open(options, End::Server, Deadline::Never)?;
     client::log_shared_use(&segment, key);
-    let mut text: heapless::Vec<u8, TEXT_BYTES> = heapless::Vec::new();
-    let mut line: heapless::Vec<u8, { MAX_PREFIX + TEXT_BYTES + 1 }> = heapless::Vec::new();
+    let prefix = args.prefix.len();
+    // Prefix, text and separator; made once, and not on the stack, which may be small.
+    let mut line = vec![0; prefix + segment.text_bytes() + 1];
+    line[..prefix].copy_from_slice(&args.prefix);
     let mut notify = Notify::from_environment();
     if segment.is_written() {
         log::info!("a text of an earlier run, or of a program that began before, is waiting");
@@ -26,15 +28,12 @@ pub fn serve(args: &Serve) -> Result<u8> {
     loop {
         notify.alive();
         if segment.wait(true, Deadline::Never)? {
-            segment.read(&mut text);
-            let ends = text == END_WORD && !args.persist;
-            if text != END_WORD {
-                line.clear();
-                // Prefix, text and separator fit by the buffer's size.
-                let _ = line.extend_from_slice(&args.prefix);
-                let _ = line.extend_from_slice(&text);
-                let _ = line.push(args.common.separator);
-                if let Err(stopped) = stdio::write_messages(&line, args.common.separator) {
+            let end = prefix + segment.read(&mut line[prefix..]);
+            let is_end = &line[prefix..end] == END_WORD;
+            let ends = is_end && !args.persist;
+            if !is_end {
+                line[end] = args.common.separator;
+                if let Err(stopped) = stdio::write_messages(&line[..=end], args.common.separator) {
                     let more = format!("; the text is still in the segment of key {key}");
                     return Err(stdio::output_failure(stopped.errno, &more));
                 }

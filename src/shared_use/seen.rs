@@ -1,0 +1,55 @@
+//! A segment of the C demo's kind, looked at.
+#![allow(unsafe_code)]
+
+use super::accept;
+use crate::channel::{inspect, Options};
+use crate::error::{Error, Result};
+use crate::sync::AtomicU32;
+use crate::sync::Ordering::Relaxed;
+use crate::sysv::shm::{AttachOptions, ShmId, ShmStat};
+use crate::sysv::Key;
+
+/// A segment of the C demo's kind as an onlooker sees it.
+pub struct Seen {
+    key: Key,
+    id: ShmId,
+    stat: ShmStat,
+    written: u32,
+}
+
+/// Looks at the segment through a read-only attach; changes nothing.
+///
+/// # Errors
+/// [`Error::NoChannel`]; [`Error::NotAccepted`] by owner; [`Error::NotOurs`] by size.
+pub fn look(options: &Options) -> Result<Seen> {
+    let key = options.key;
+    let id = inspect::find_segment(key)?.ok_or(Error::NoChannel(key))?;
+    accept(id, options)?;
+    let stat = inspect::stat(options, id)?;
+    let read_only = AttachOptions { read_only: true, ..Default::default() };
+    let attach = inspect::attach(key, id, &read_only)?;
+    let flag: *const AtomicU32 = attach.base().as_ptr().cast();
+    // SAFETY: the attach holds the flag and a text (checked in `accept`), page aligned, and lives to
+    // the end of this function; the flag is an atomic, valid for any bits, and only loaded. Relaxed:
+    // nothing is read after it, and on a read-only attach an Acquire load could be one store too many.
+    let written = unsafe { &*flag }.load(Relaxed);
+    Ok(Seen { key, id, stat, written })
+}
+
+impl core::fmt::Display for Seen {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        crate::status::write_stat(f, self.key, self.id, &self.stat)?;
+        let (protocol, written) = ("protocol    shared_use_st, written_by_you", self.written);
+        writeln!(f, "{protocol} {written}")
+    }
+}
+
+impl Seen {
+    /// One JSON object, on one line.
+    pub fn json(&self) -> String {
+        let mut text = String::from("{");
+        // Writing to a String does not fail.
+        let _ = crate::status::write_stat_json(&mut text, self.key, self.id, &self.stat);
+        text + &format!("\"protocol\":\"shared_use_st\",\"written_by_you\":{}}}", self.written)
+    }
+}
