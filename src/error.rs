@@ -398,11 +398,14 @@ impl fmt::Display for Error {
                      is: use it with --protocol {name}, or use another key"
                 )
             }
-            Error::InUse { key, others, last_pid } => write!(
-                f,
-                "{others} other attach(es) of the segment of key {key} are there, the last by pid \
-                 {last_pid} (EBUSY): stop those programs, or remove it under them with --force"
-            ),
+            Error::InUse { key, others, last_pid } => {
+                write!(f, "{others} other attach(es) of the segment of key {key} are there")?;
+                // A program that was just started by one that is attached detached last, by exec(2).
+                if *last_pid != std::process::id() as i32 {
+                    write!(f, ", the last by pid {last_pid}")?;
+                }
+                f.write_str(" (EBUSY): stop those programs, or remove it under them with --force")
+            }
             Error::BadGeometry(BadField { field, found, expected }) => write!(
                 f,
                 "{field} {found} makes no channel (EINVAL): the nearest that does is {expected}"

@@ -130,6 +130,7 @@ impl SharedUseSegment {
         if roles.in_use()?.is_none() {
             roles.set_tickets(1)?;
         }
+        let mut made = false;
         let id = match inspect::find_segment(key)? {
             Some(id) => id,
             None => match shm::create(key, size, mode) {
@@ -138,6 +139,7 @@ impl SharedUseSegment {
                         let _ = shm::remove(id);
                         return Err(e);
                     }
+                    made = true;
                     id
                 }
                 // A C program was faster.
@@ -150,7 +152,11 @@ impl SharedUseSegment {
                 }
             },
         };
-        let (text, open_to_all) = accept(id, options)?;
+        let (text, open_to_all) = match made {
+            // A look at it would take it away again, with kernel.shm_rmid_forced.
+            true => (options.text_bytes.unwrap_or(TEXT_BYTES), mode & 0o002 != 0),
+            false => accept(id, options)?,
+        };
         let attach = inspect::attach(key, id, &options.attach)?;
         if options.lock {
             shm::lock(id).map_err(|e| Error::from_sys(key, Object::Segment, e))?;

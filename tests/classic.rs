@@ -85,10 +85,10 @@ fn the_other_protocol_is_named_by_everything_that_looks() {
 fn remove_does_not_take_a_segment_from_under_programs_that_know_no_roles() {
     let channel = Channel::new();
     let view = segment(&channel);
-    let me = std::process::id().to_string();
-    run(channel.sub("remove", &DEMO), b"").fails(75, &["1 other attach", &me, "EBUSY", "--force"]);
+    run(channel.sub("remove", &DEMO), b"").fails(75, &["other attach", "EBUSY", "--force"]);
     drop(view);
-    run(channel.sub("remove", &DEMO), b"").expect(0);
+    // Programs that other tests start have it until their exec(2).
+    until("nobody is attached", || run(channel.sub("remove", &DEMO), b"").code() == 0);
     channel.assert_gone();
 
     let view = segment(&channel);
@@ -102,13 +102,11 @@ fn a_server_that_ends_says_who_was_still_attached() {
     let channel = Channel::new();
     let view = segment(&channel);
     let mut server = Proc::spawn(channel.server(&DEMO));
-    until("the server", || channel.segment().attached == 2);
+    until("the server", || channel.segment().attached >= 2);
     view.write(4, b"end\0");
     view.write(0, &1_i32.to_ne_bytes());
     let out = server.finish_with_stdin();
-    out.fails(0, &["warning", "1 other attach"]);
-    // The last to attach was the server itself, which says nothing.
-    assert!(!out.stderr.contains(" pid "), "{}", out.stderr);
+    out.fails(0, &["warning", "other attach"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ const BOTH: &[(&str, &str)] = &[
     ("-0", ""),
     ("--null", ""),
     ("--protocol", "ring"),
+    ("--text-size", "2048"),
     ("--owner", "0"),
     ("--address", "0x50000000"),
     ("--round", ""),
@@ -46,6 +47,7 @@ const COMMANDS: &[(&str, &[(&str, &str)])] = &[
 const CLIENT: &[(&str, &str)] = &[
     ("--no-create", ""),
     ("--end-word", "end"),
+    ("--end-whole", ""),
     ("--timeout", "1"),
     ("--mode", "0600"),
     ("--group", "0"),
@@ -122,6 +124,9 @@ fn help_and_version_are_the_same_in_short_and_from_commands() {
     }
 }
 
+/// These are for the other protocol, under which a channel is refused (76).
+const SHARED_USE: [&str; 2] = ["--text-size", "--end-whole"];
+
 /// A command with this option alone, and its value, in a form that ends by itself.
 fn try_option(
     option: &str,
@@ -144,6 +149,9 @@ fn try_option(
     if option == "--round" {
         command.args(["--address", "0x50000000"]);
     }
+    if SHARED_USE.contains(&option) {
+        command.args(["--protocol", "shared_use_st"]);
+    }
     command.arg(option);
     if !value.is_empty() {
         command.arg(value);
@@ -165,11 +173,16 @@ fn every_option_is_accepted() {
     for (option, value) in BOTH.iter().chain(SERVER) {
         // A server that understood all of it finds the role taken.
         let out = try_option(option, value, server(), None, &key, &ftok);
-        let wanted = if help(option) { 0 } else { 75 };
+        let wanted = match option {
+            _ if help(option) => 0,
+            _ if SHARED_USE.contains(option) => 76,
+            _ => 75,
+        };
         assert_eq!(out.code(), wanted, "server {option} {value}: {}", out.stderr);
     }
     for (option, value) in BOTH.iter().chain(CLIENT) {
-        try_option(option, value, client(), None, &key, &ftok).expect(0);
+        let wanted = if SHARED_USE.contains(option) { 76 } else { 0 };
+        try_option(option, value, client(), None, &key, &ftok).expect(wanted);
     }
     for (word, options) in COMMANDS {
         for (option, value) in *options {

@@ -3,7 +3,7 @@
 
 use super::Options;
 use crate::error::{Error, Object, Result};
-use crate::layout::{BadField, Geometry, Header, MAGIC, STATE_READY};
+use crate::layout::{BadField, Geometry, Header, LINE, MAGIC, STATE_READY};
 use crate::memory::Segment;
 use crate::roles::Roles;
 use crate::sync::load_acquire;
@@ -45,9 +45,10 @@ pub(crate) fn attach(key: Key, id: ShmId, options: &AttachOptions) -> Result<Att
     })
 }
 
-/// Is it one of the C demo's kind? A channel's size is a multiple of 64, and the demo's flag is 0 or 1.
+/// Is it one of the C demo's kind? A channel's size is a multiple of [`LINE`], and the demo's flag is 0
+/// or 1.
 pub(crate) fn is_shared_use(header: &Header, bytes: usize) -> bool {
-    let its_size = bytes % 64 != 0 && crate::shared_use::text::text_of(bytes).is_some();
+    let its_size = bytes % LINE != 0 && crate::shared_use::text::text_of(bytes).is_some();
     its_size && header.magic.load(Relaxed) <= 1
 }
 

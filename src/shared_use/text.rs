@@ -3,7 +3,7 @@
 
 use crate::channel::inspect;
 use crate::error::{Error, Object, Result};
-use crate::layout::{BadField, MAGIC};
+use crate::layout::{BadField, LINE, MAGIC};
 use crate::sync::AtomicU32;
 use crate::sync::Ordering::Relaxed;
 use crate::sysv::shm::{AttachOptions, ShmId};
@@ -44,7 +44,9 @@ pub(crate) fn check(key: Key, id: ShmId, bytes: usize, given: Option<u32>) -> Re
         let field = BadField { field, found, expected: expected as u32 };
         Err(Error::NotOurs { key, object: Object::Segment, lane: None, field })
     };
-    if bytes >= 4 && first_word(key, id)? == MAGIC {
+    // Only where it can be one: with kernel.shm_rmid_forced a look takes a segment away that nobody has
+    // attached yet.
+    if bytes > 0 && bytes % LINE == 0 && first_word(key, id)? == MAGIC {
         return Err(Error::OtherProtocol { key, shared_use: false, size: bytes });
     }
     match (given, text_of(bytes)) {

@@ -63,7 +63,10 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 fn program(name: &str) -> Command {
-    Command::new(find_program(name).unwrap_or_else(|| panic!("no {name}: set SHMDEMO_BIN_DIR")))
+    let path = find_program(name).unwrap_or_else(|| panic!("no {name}: set SHMDEMO_BIN_DIR"));
+    let mut command = Command::new(path);
+    raw::with_usual_signals(&mut command);
+    command
 }
 
 pub fn server() -> Command {

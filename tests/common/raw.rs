@@ -8,10 +8,26 @@ use nix::libc::{self, c_int, c_void};
 use std::ffi::{CStr, CString};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 fn checked(result: c_int) -> Result<c_int, Errno> {
     Errno::result(result)
+}
+
+/// The program begins with the signals that an interactive shell gives it, be the tests run with
+/// nohup(1) or in the background, where SIGHUP or SIGINT is ignored and stays so.
+pub fn with_usual_signals(command: &mut Command) {
+    let usual = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            // SAFETY: no handler is installed.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: signal may be called between fork and exec.
+    unsafe { command.pre_exec(usual) };
 }
 
 /// The id of the segment with this key, as far as the caller may know of it.
