@@ -4,6 +4,7 @@
 
 use crate::Interrupter;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
 use std::os::fd::IntoRawFd;
@@ -25,12 +26,16 @@ static ENDS_WRITES: AtomicBool = AtomicBool::new(false);
 static INSTEAD_OF_STDIN: AtomicI32 = AtomicI32::new(-1);
 
 /// From now on a signal also ends the reading of stdin, whenever it comes: in a read, which it
-/// interrupts, or just before one, which then finds a folder in stdin's place and fails at once. So a
-/// read needs no other signal mask, and no poll(2) before it. Only the number 0 of this process changes:
-/// who shares the file that was stdin sees nothing of it.
+/// interrupts, or just before one, which then finds a folder (or a pipe at its end) in stdin's place
+/// and returns at once. So a read needs no other signal mask, and no poll(2) before it. Only the
+/// number 0 of this process changes: who shares the file that was stdin sees nothing of it.
 pub fn end_reads() -> std::io::Result<()> {
-    let folder = std::fs::File::open("/")?;
-    INSTEAD_OF_STDIN.store(folder.into_raw_fd(), Ordering::Relaxed);
+    let instead = match std::fs::File::open("/") {
+        Ok(folder) => folder.into_raw_fd(),
+        // Not to be opened by everybody; a pipe that nobody writes to takes one descriptor more.
+        Err(_) => nix::unistd::pipe2(OFlag::O_CLOEXEC)?.0.into_raw_fd(),
+    };
+    INSTEAD_OF_STDIN.store(instead, Ordering::Relaxed);
     Ok(())
 }
 
