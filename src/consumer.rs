@@ -270,7 +270,7 @@ impl Consumer {
         let doorbell = &self.channel.segment().header().server_bell;
         let bed = Bed { bell: roles.server_bell(), deadline, longest: None };
         let (lanes, used) = (&mut self.lanes, &mut self.used);
-        let end = wait::sleep(doorbell, &bed, 0, &mut self.patience, |how| {
+        let end = wait::sleep(doorbell, &bed, 0, &mut self.patience, &mut |how| {
             let ready = look(lanes, used, how, &roles);
             ready.map_err(|(lane, damage)| Error::from_damage(key, lane, damage))
         })?;

@@ -75,7 +75,6 @@ pub enum Awaited {
 }
 
 /// Any failure of a channel.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The kernel has no System V IPC (`CONFIG_SYSVIPC`).
@@ -414,6 +413,13 @@ impl fmt::Display for Error {
                 write!(f, "key {key}: {source}: {}", crate::limits::next_step(source))
             }
         }
+    }
+}
+
+/// As [`Display`](fmt::Display), which says all that is in it, in words that help.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -147,7 +147,7 @@ impl Producer {
         let mut reserved = None;
         loop {
             let (tx, patience) = (&mut self.tx, &mut self.patience);
-            let end = wait::sleep(&words.room_bell, &bed, need, patience, |_| {
+            let end = wait::sleep(&words.room_bell, &bed, need, patience, &mut |_| {
                 reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
                 Ok(reserved.is_some())
             })?;

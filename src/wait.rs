@@ -74,7 +74,7 @@ impl Patience {
     }
 
     /// Looks for work without sleeping; bounded.
-    fn look(&mut self, ready: &mut impl FnMut(Look) -> Result<bool>) -> Result<bool> {
+    fn look(&mut self, ready: &mut dyn FnMut(Look) -> Result<bool>) -> Result<bool> {
         if !self.looks() {
             return Ok(false);
         }
@@ -112,7 +112,7 @@ pub(crate) fn sleep(
     bed: &Bed,
     need: u32,
     patience: &mut Patience,
-    mut ready: impl FnMut(Look) -> Result<bool>,
+    ready: &mut dyn FnMut(Look) -> Result<bool>,
 ) -> Result<End> {
     if ready(Look::Full)? {
         return Ok(End::Ready);
@@ -120,7 +120,7 @@ pub(crate) fn sleep(
     if bed.deadline.passed() {
         return Ok(End::Time);
     }
-    if patience.look(&mut ready)? {
+    if patience.look(ready)? {
         return Ok(End::Ready);
     }
     doorbell.sleep(need, bed, || ready(Look::Last))
