@@ -5,8 +5,10 @@
 mod common;
 
 use common::raw::{self, View};
-use common::{run, shm_row, until, Channel, Proc};
+use common::{run, shm_row, skipped, until, Channel, Folder, Proc};
 use nix::sys::signal::Signal::SIGTERM;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -246,4 +248,60 @@ fn an_array_of_texts_is_refused_unless_it_is_said_to_be_one() {
     run(channel.server(&DEMO), b"").fails(76, &["array of texts of 2048 bytes", "--text-size"]);
     run(channel.client(&DEMO), b"x\n").fails(76, &["array of texts of 2048 bytes"]);
     run(channel.client(&with(&["--text-size", "20480"])), b"x\n").expect(0);
+}
+
+/// The two C programs, compiled for a text of that size; where there is a compiler.
+fn c_programs(folder: &Folder, text: usize, optimise: &str) -> Option<[PathBuf; 2]> {
+    let sources = [
+        ("demo_server", include_str!("c/demo_server.c")),
+        ("demo_client", include_str!("c/demo_client.c")),
+    ];
+    let mut programs = Vec::new();
+    for (name, source) in sources {
+        let file = folder.0.join(format!("{name}.c"));
+        std::fs::write(&file, source).expect("the source");
+        let program = folder.0.join(format!("{name}-{text}{optimise}"));
+        let mut cc = Command::new("cc");
+        cc.args([optimise, "-Wall", "-Werror", &format!("-DTEXT_SZ={text}"), "-o"]);
+        let Ok(out) = cc.arg(&program).arg(&file).output() else {
+            skipped("no cc (C programs with texts of several sizes)");
+            return None;
+        };
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        programs.push(program);
+    }
+    programs.try_into().ok()
+}
+
+#[test]
+fn c_programs_with_texts_of_other_sizes_read_and_write() {
+    let folder = Folder::new();
+    let sizes = [256, 1024, 2018, 4096, 16_384];
+    for (text, optimise) in sizes.into_iter().flat_map(|text| [(text, "-O0"), (text, "-O2")]) {
+        let Some([server, client]) = c_programs(&folder, text, optimise) else { return };
+        let longest = "l".repeat(text - 4);
+        let lines = format!("one\n\n{longest}\n");
+        let channel = Channel::new();
+        let c = |program: &PathBuf| {
+            let mut command = Command::new(program);
+            command.arg(channel.key.to_string());
+            command
+        };
+        // Ours reads, and the segment is as large as theirs.
+        let mut writer = Proc::spawn(c(&client));
+        writer.feed(format!("{lines}end\n").into_bytes());
+        until("their segment", || shm_row(channel.key).is_some());
+        let reader = Proc::spawn(channel.server(&DEMO));
+        writer.finish_with_stdin().expect(0);
+        assert_eq!(reader.finish().expect(0).text(), lines, "{text} {optimise}");
+        // Ours writes.
+        let view = segment_of(&channel, text);
+        view.write(0, &2_i32.to_ne_bytes());
+        let reader = Proc::spawn(c(&server));
+        until("their server has begun", || view.word(0) == 0);
+        drop(view);
+        run(channel.client(&DEMO), format!("{lines}end\n").as_bytes()).expect(0);
+        let wanted: String = lines.lines().map(|line| format!("You wrote: {line}\n")).collect();
+        assert_eq!(reader.finish().expect(0).text(), format!("{wanted}You wrote: end\n"));
+    }
 }

@@ -10,7 +10,9 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
+#ifndef TEXT_SZ
 #define TEXT_SZ 2048
+#endif
 
 struct shared_use_st {
 	int written_by_you;
