@@ -175,9 +175,15 @@ impl Channel {
     /// # Errors
     /// [`Error::Removed`] if one of them was removed.
     pub fn check(&self) -> Result<()> {
-        if inspect::stat_ours(self.key, self.id())?.removed {
-            return Err(Error::Removed { key: self.key, object: Object::Segment });
-        }
+        self.check_segment()?;
         self.roles.check()
+    }
+
+    /// Is the segment still that of the key? For who hears of the semaphores by using them.
+    pub(crate) fn check_segment(&self) -> Result<()> {
+        match inspect::stat_ours(self.key, self.id())?.removed {
+            false => Ok(()),
+            true => Err(Error::Removed { key: self.key, object: Object::Segment }),
+        }
     }
 }

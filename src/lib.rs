@@ -72,7 +72,8 @@
 //!   Waking at every message makes 2.6 million a second of the 15.
 //! - **Sleep once, on a semaphore** (`doorbell`), which remembers a wake that comes too early, and
 //!   which the kernel raises when a peer dies: a line now and then costs the server one sleep and one
-//!   write, the client one read and one ring, with any number of lanes.
+//!   write, the client one read, one look whether the segment was removed, and one ring, with any
+//!   number of lanes.
 //! - **Look before sleeping** only for as long as that has paid lately, and let others run in
 //!   between (`wait`): between two processors some tens of microseconds, which makes 0.3 µs of the
 //!   23 that a pipe takes. A look in vain halves the next one, one that finds work makes it whole

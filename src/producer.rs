@@ -240,15 +240,13 @@ impl Producer {
         }
     }
 
-    /// Did the last ring reach the semaphore, so that the channel was there then?
-    #[cfg(feature = "capi")]
-    pub(crate) fn is_sure(&self) -> bool {
-        !self.unsure
-    }
-
-    /// Does a server sleep, as far as can be told without a system call? A removed channel's doesn't.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.channel.segment().header().server_bell.has_sleeper()
+    /// Is the channel still there? To be asked before a batch that is rung for: where the server sleeps,
+    /// as far as the words tell, the ring tells of the semaphores, and one call is enough.
+    pub(crate) fn check_before_batch(&self) -> Result<()> {
+        match self.channel.segment().header().server_bell.has_sleeper() {
+            true => self.channel.check_segment(),
+            false => self.channel.check(),
+        }
     }
 
     /// Counts a message that was longer than the channel takes, for `status`.

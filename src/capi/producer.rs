@@ -137,11 +137,7 @@ impl Work {
         match flags & SHMDEMO_QUIETLY {
             0 => {
                 self.producer.check_rung()?;
-                // What rang has seen that the channel is there.
-                match self.producer.is_sure() {
-                    true => Ok(()),
-                    false => Ok(self.producer.check().map_err(|e| self.sent(e))?),
-                }
+                Ok(self.producer.check().map_err(|e| self.sent(e))?)
             }
             _ => Ok(()),
         }

@@ -310,11 +310,7 @@ impl Sink for RingSink<'_> {
     }
 
     fn begin(&mut self) -> crate::Result<()> {
-        // A server that sleeps is rung for after the batch, and that tells as much.
-        match self.producer.is_awaited() {
-            true => Ok(()),
-            false => self.producer.channel().check(),
-        }
+        self.producer.check_before_batch()
     }
 
     fn ring(&mut self) -> crate::Result<()> {
