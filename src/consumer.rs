@@ -1,15 +1,18 @@
 //! The receiving side: the server, which consumes every lane.
 
+use crate::bell::Interrupter;
 use crate::channel::Channel;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result, Role};
 use crate::layout::MAX_LANES;
-use crate::memory::Bytes;
 use crate::process::Claimant;
 use crate::ring::{Damage, Found, Kind, Rx};
-use crate::roles::{Interrupter, Roles};
+use crate::roles::Roles;
 use crate::wait::{self, Bed, End, Look, Patience};
-use core::ptr::NonNull;
+
+mod record;
+
+pub use record::Record;
 
 /// Most records taken from one lane before the next lane has its turn.
 const QUOTA: u32 = 256;
@@ -42,13 +45,6 @@ pub struct Consumer {
     claimant: Claimant,
     /// Last: `lanes` point into its segment.
     channel: Channel,
-}
-
-/// One message in the ring. It stays there until it is released.
-pub struct Record<'a> {
-    bytes: &'a Bytes,
-    found: Found,
-    lane: u32,
 }
 
 impl Channel {
@@ -381,41 +377,5 @@ impl Drop for Consumer {
         if self.check_claimant().is_ok() {
             self.channel.roles().release_server(self.channel.geometry().lanes);
         }
-    }
-}
-
-impl Record<'_> {
-    /// Payload length in bytes, at most the channel's `max_message`.
-    #[allow(clippy::len_without_is_empty)] // an empty message is a message like any other
-    pub fn len(&self) -> usize {
-        self.found.len as usize
-    }
-
-    /// A message or an End record.
-    pub fn kind(&self) -> Kind {
-        self.found.kind
-    }
-
-    /// The lane it came through.
-    pub fn lane(&self) -> u32 {
-        self.lane
-    }
-
-    /// Copies the whole payload to the start of `to`.
-    ///
-    /// # Panics
-    /// If `to` is shorter than the payload.
-    #[inline]
-    pub fn copy_to(&self, to: &mut [u8]) {
-        self.bytes.copy_out(self.found.offset, &mut to[..self.found.len as usize]);
-    }
-
-    /// The payload's first byte in the segment, [`len`](Self::len) bytes long and 8-byte aligned,
-    /// to be read in place: by `write(2)`, by a driver, by C.
-    ///
-    /// Whoever may write the segment can change it at any time until and after the release: what
-    /// is read twice may differ, so check a copy, not the original.
-    pub fn as_ptr(&self) -> NonNull<u8> {
-        self.bytes.pointer(self.found.offset, self.found.len)
     }
 }

@@ -105,7 +105,7 @@ impl Doorbell {
         }
     }
 
-    /// Does somebody sleep here, as far as the words tell? For who decides nothing by it.
+    /// Does somebody sleep here, as far as the words tell? A hint: nothing is ordered by it.
     pub fn has_sleeper(&self) -> bool {
         self.awaiting.load(Ordering::Relaxed) % 2 == 1
     }

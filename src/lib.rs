@@ -96,6 +96,7 @@
 //! consumers, no messages longer than [`layout::MAX_MESSAGE`], no way between machines.
 #![deny(unsafe_code)]
 
+mod bell;
 #[cfg(feature = "capi")]
 pub mod capi;
 mod channel;
@@ -122,6 +123,7 @@ pub mod sysv;
 mod users;
 mod wait;
 
+pub use bell::Interrupter;
 pub use channel::{Channel, Opened, Options};
 pub use consumer::{Consumer, Record};
 pub use deadline::Deadline;
@@ -130,5 +132,5 @@ pub use layout::Geometry;
 pub use manage::{remove, set};
 pub use producer::{Producer, Slot};
 pub use ring::Kind;
-pub use roles::{Interrupter, SEMAPHORES};
+pub use roles::SEMAPHORES;
 pub use status::{LaneStatus, Status};

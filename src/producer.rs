@@ -1,17 +1,19 @@
 //! The sending side: one lane, reserved, written and committed by this process alone.
 
+use crate::bell::Interrupter;
 use crate::channel::Channel;
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Result, Role};
-use crate::memory::Bytes;
 use crate::process::Claimant;
-use crate::ring::{Kind, Reserved, Tx};
-use crate::roles::Interrupter;
+use crate::ring::{Reserved, Tx};
 use crate::sync::Ordering;
 use crate::sysv::SysError;
 use crate::wait::{self, Bed, End, Patience};
-use core::ptr::NonNull;
 use core::time::Duration;
+
+mod slot;
+
+pub use slot::Slot;
 
 /// How long a producer sleeps for room before it makes sure, once, that the server does not sleep too.
 const NAP: Duration = Duration::from_millis(20);
@@ -33,12 +35,6 @@ pub struct Producer {
     failed: Option<SysError>,
     /// Last: `tx` points into its segment.
     channel: Channel,
-}
-
-/// Room for one message, reserved in the ring. Dropping it without a commit sends nothing.
-pub struct Slot<'a> {
-    producer: &'a mut Producer,
-    reserved: Reserved,
 }
 
 impl Channel {
@@ -364,90 +360,5 @@ impl Drop for Producer {
         }
         self.tx.publish();
         self.channel.roles().release_lane(self.lane);
-    }
-}
-
-impl Slot<'_> {
-    /// How many bytes were reserved.
-    #[allow(clippy::len_without_is_empty)] // a slot of 0 bytes is a message like any other
-    pub fn len(&self) -> usize {
-        self.reserved.len as usize
-    }
-
-    /// Copies `bytes` to `offset` in the message.
-    ///
-    /// # Panics
-    /// If they do not fit into what was reserved.
-    #[inline]
-    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset.checked_add(bytes.len());
-        assert!(end.is_some_and(|end| end <= self.len()), "beyond the reserved {}", self.len());
-        self.ring_bytes().copy_in(self.reserved.offset + offset as u32, bytes);
-    }
-
-    /// The message's first byte in the segment, [`len`](Self::len) bytes long and 8-byte aligned,
-    /// to be filled in place: by a driver, by `read(2)`, by C.
-    ///
-    /// Until the commit nobody else is meant to write there, but whoever may write the segment
-    /// can: do not read back what was written and rely on it.
-    pub fn as_ptr(&mut self) -> NonNull<u8> {
-        self.ring_bytes().pointer(self.reserved.offset, self.reserved.len)
-    }
-
-    fn checked(&self, len: usize) -> u32 {
-        assert!(len <= self.len(), "beyond the reserved {}", self.len());
-        len as u32
-    }
-
-    fn ring_bytes(&self) -> &Bytes {
-        self.producer.tx.bytes()
-    }
-
-    /// Sends the first `len` bytes as one message and rings for the server if it sleeps.
-    #[inline]
-    pub fn commit(self, len: usize) {
-        let producer = self.finish(len, Kind::Data);
-        producer.ring();
-    }
-
-    /// Sends the first `len` bytes as one message without ringing: [`Producer::ring`] has to
-    /// follow, once for any number of messages. Until then a server that sleeps goes on sleeping
-    /// (a server awake sees the message; the end of this process rings too).
-    #[inline]
-    pub fn commit_quietly(self, len: usize) {
-        self.finish(len, Kind::Data);
-    }
-
-    /// As [`commit_quietly`](Self::commit_quietly), but the server may not see the message before
-    /// [`Producer::ring`], another commit, or an eighth of the ring staged; then it gets it with
-    /// all those before it. Until then it is not sent: it is gone should this process be killed.
-    ///
-    /// For a sender that has many at hand, on a machine with more than one processor: each commit
-    /// takes a cache line from a server that waits for it.
-    #[inline]
-    pub fn stage(self, len: usize) {
-        let len = self.checked(len);
-        if self.producer.claimant.is_this() {
-            (self.producer.unrung, self.producer.unsure) = (true, true);
-            self.producer.tx.stage(self.reserved, len);
-        }
-    }
-
-    /// Sends the first `len` bytes as the End record, which asks the server to end, and rings.
-    pub fn commit_end(self, len: usize) {
-        let producer = self.finish(len, Kind::End);
-        producer.ring();
-    }
-}
-
-impl<'a> Slot<'a> {
-    #[inline]
-    fn finish(self, len: usize, kind: Kind) -> &'a mut Producer {
-        let len = self.checked(len);
-        if self.producer.claimant.is_this() {
-            (self.producer.unrung, self.producer.unsure) = (true, true);
-            self.producer.tx.commit(self.reserved, len, kind);
-        }
-        self.producer
     }
 }

@@ -20,8 +20,8 @@
 //!
 //! Source: [semop(2)](https://man7.org/linux/man-pages/man2/semop.2.html), section SEM_UNDO.
 
+use crate::bell::Bell;
 use crate::deadline::Deadline;
-use crate::doorbell::End;
 use crate::error::{Awaited, Error, Object, Result, Role};
 use crate::layout::{BadField, MAX_LANES};
 use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
@@ -44,32 +44,6 @@ pub const SEMAPHORES: u16 = ROOM_BELLS + MAX_LANES as u16;
 pub(crate) struct Roles {
     key: Key,
     id: SemId,
-}
-
-/// Wakes the holder of a role from its sleep. Copied freely; usable in a signal handler.
-#[derive(Debug, Clone, Copy)]
-pub struct Interrupter {
-    id: SemId,
-    num: u16,
-}
-
-impl Interrupter {
-    /// Ends the sleep of the role's holder, now or the next time it sleeps. Makes one system
-    /// call and allocates nothing.
-    pub fn wake(&self) {
-        // A full one (ERANGE) rings already; a removed one ends the sleep itself.
-        let _ = sem::operate(self.id, &[Op::new(self.num, 1)], Wait::Never);
-    }
-
-    /// Set and number, to be kept in two atomics for a signal handler.
-    pub(crate) fn into_raw(self) -> (i32, i32) {
-        (self.id.raw(), i32::from(self.num))
-    }
-
-    /// From what [`into_raw`](Self::into_raw) gave.
-    pub(crate) fn from_raw(set: i32, num: i32) -> Self {
-        Self { id: SemId::from_raw(set), num: num as u16 }
-    }
 }
 
 /// The two operations that change nothing now and add 1 to `num` when the process ends.
@@ -319,7 +293,7 @@ impl Roles {
     fn empty_bells(&self, ops: &[Op]) {
         let bell = |num: u16| num == SERVER_BELL || num >= ROOM_BELLS;
         for op in ops.iter().filter(|op| op.change > 0 && bell(op.num)) {
-            self.silence(op.num);
+            self.bell(op.num).silence();
         }
     }
 
@@ -343,24 +317,18 @@ impl Roles {
         }
     }
 
-    /// Takes all pending rings off a bell.
-    fn silence(&self, num: u16) {
-        if let Ok(rings) = sem::value(self.id, num) {
-            if rings > 0 {
-                let all = Op::new(num, -(rings.min(SEMVMX) as i16));
-                let _ = sem::operate(self.id, &[all], Wait::Never);
-            }
-        }
-    }
-
     /// Semaphore on which the server sleeps.
     pub fn server_bell(&self) -> Bell {
-        Bell { roles: *self, num: SERVER_BELL }
+        self.bell(SERVER_BELL)
     }
 
     /// Semaphore on which lane `lane`'s producer sleeps.
     pub fn room_bell(&self, lane: u32) -> Bell {
-        Bell { roles: *self, num: ROOM_BELLS + lane as u16 }
+        self.bell(ROOM_BELLS + lane as u16)
+    }
+
+    fn bell(&self, num: u16) -> Bell {
+        Bell::new(self.key, self.id, num)
     }
 
     /// Rings for every producer of `lanes` lanes that may sleep, whatever became of its doorbell's
@@ -385,51 +353,5 @@ impl Roles {
     /// Is the set still there?
     pub fn check(&self) -> Result<()> {
         sem::value(self.id, SERVER).map(drop).map_err(|e| self.error(e))
-    }
-}
-
-/// One bell's semaphore.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bell {
-    roles: Roles,
-    num: u16,
-}
-
-impl Bell {
-    /// Wakes who sleeps here. A full one (ERANGE) rings already.
-    pub fn post(&self) -> core::result::Result<(), SysError> {
-        match sem::operate(self.roles.id, &[Op::new(self.num, 1)], Wait::Never) {
-            Err(e) if e.errno == Errno::ERANGE => Ok(()),
-            result => result,
-        }
-    }
-
-    /// Wakes who sleeps here or is about to, unless a ring is pending already: for what must not
-    /// depend on the doorbell's words, which a peer can spoil.
-    pub fn remind(&self) -> core::result::Result<(), SysError> {
-        match sem::value(self.roles.id, self.num)? {
-            0 => self.post(),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes off what was rung before: the caller looks for work after this.
-    pub fn silence(&self) {
-        self.roles.silence(self.num);
-    }
-
-    /// Sleeps until it rings, a signal comes or the time is over.
-    pub fn sleep(&self, wait: Wait) -> Result<End> {
-        match sem::operate(self.roles.id, &[Op::new(self.num, -1)], wait) {
-            Ok(()) => Ok(End::Woken),
-            Err(e) if e.errno == Errno::EINTR => Ok(End::Woken),
-            Err(e) if e.errno == Errno::EAGAIN => Ok(End::Time),
-            Err(e) => Err(self.roles.error(e)),
-        }
-    }
-
-    /// A handle that wakes the sleeper from a signal handler.
-    pub fn interrupter(&self) -> Interrupter {
-        Interrupter { id: self.roles.id, num: self.num }
     }
 }

@@ -1,11 +1,11 @@
 //! Waiting: looking for a while where that pays, then sleeping.
 
+use crate::bell::Bell;
 use crate::deadline::Deadline;
 pub(crate) use crate::doorbell::End;
 use crate::doorbell::{Rest, Wake};
 use crate::error::{Error, Result};
 use crate::layout::Doorbell;
-use crate::roles::Bell;
 use crate::sysv::{sem, SysError};
 use core::time::Duration;
 

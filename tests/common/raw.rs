@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 fn checked(result: c_int) -> Result<c_int, Errno> {
     Errno::result(result)
@@ -63,6 +65,29 @@ pub fn shm_give(id: i32, uid: u32, mode: u32) {
     ds.shm_perm.mode = mode as _;
     // SAFETY: IPC_SET reads the structure it is given, which lives until the call is over.
     checked(unsafe { libc::shmctl(id, libc::IPC_SET, &mut ds) }).expect("IPC_SET");
+}
+
+/// A thread that does something to a segment, again and again, until this is dropped.
+pub struct Meddler(Arc<AtomicBool>);
+
+impl Meddler {
+    pub fn of(segment: c_int, mut act: impl FnMut(&View) + Send + 'static) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let told = over.clone();
+        std::thread::spawn(move || {
+            let view = View::attach(segment);
+            while !told.load(Ordering::Relaxed) {
+                act(&view);
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Meddler {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A segment of the test's own, attached.
@@ -293,8 +318,8 @@ pub fn small_datagrams() -> (std::os::unix::net::UnixDatagram, std::os::unix::ne
     let pair = std::os::unix::net::UnixDatagram::pair().expect("two sockets");
     let fd = std::os::fd::AsRawFd::as_raw_fd(&pair.0);
     let (least, size): (libc::c_int, _) = (0, std::mem::size_of::<libc::c_int>() as u32);
-    // SAFETY: the kernel reads one int, which lives through the call; it makes it the least it may be.
     let option = std::ptr::addr_of!(least).cast();
+    // SAFETY: the kernel reads one int, which lives through the call; it makes it the least it may be.
     checked(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, option, size) })
         .expect("SO_SNDBUF");
     pair

@@ -1,0 +1,186 @@
+//! What each error says: the thing, the cause with errno by name, and the next step.
+
+use super::{Awaited, Error, Object, Refusal};
+use crate::layout::BadField;
+use core::fmt;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoSysvIpc if crate::limits::kernel_has_sysv() => write!(
+                f,
+                "this process may not use System V IPC (ENOSYS), and it is not for want of \
+                 CONFIG_SYSVIPC, the kernel has it: {}",
+                crate::limits::FILTERED
+            ),
+            Error::NoSysvIpc => {
+                write!(f, "the kernel has no System V IPC (ENOSYS): build it with CONFIG_SYSVIPC=y")
+            }
+            Error::NoChannel(key) => write!(
+                f,
+                "no segment with key {key} (ENOENT): start shmdemo-server with this key, or see \
+                 `ipcs -m` for the keys there are"
+            ),
+            Error::Removed { key, object } => write!(
+                f,
+                "the {object} of key {key} was removed while in use (EIDRM): start again to make \
+                 a new channel"
+            ),
+            Error::CannotCreate { key, size, source } => {
+                let semaphores = source.call == "semget";
+                let object = if semaphores { Object::Semaphores } else { Object::Segment };
+                let unit = if semaphores { "semaphores" } else { "bytes" };
+                write!(f, "cannot create the {object} of key {key}, {size} {unit}: {source}: ")?;
+                crate::limits::explain(f, source, *size)
+            }
+            Error::Busy { key, role, pid: 0 } => write!(
+                f,
+                "{role} of key {key} is held by a process outside of this pid namespace (EAGAIN): \
+                 stop that process or use another key"
+            ),
+            Error::Busy { key, role, pid } if *pid == std::process::id() as i32 => write!(
+                f,
+                "{role} of key {key} is held by this very process, pid {pid} (EAGAIN): it claimed \
+                 it before, perhaps before exec(2), which keeps roles and loses what they are used \
+                 with: close the channel first, and before exec"
+            ),
+            Error::Forked { key, role, pid } => write!(
+                f,
+                "{role} of key {key} belongs to pid {pid}, which claimed it, and not to its child \
+                 pid {} (EPERM): nothing was sent or taken; open the channel after fork(2) and \
+                 daemon(3)",
+                std::process::id()
+            ),
+            Error::NotRung { key } => write!(
+                f,
+                "what was committed to key {key} was sent, but not rung for: this process may not \
+                 use the semaphores any more (EACCES), and a server that sleeps may sleep on: \
+                 drop privileges (setuid(2), setgid(2)) first, then open"
+            ),
+            Error::Busy { key, role, pid } => write!(
+                f,
+                "{role} of key {key} is held by pid {pid} (EAGAIN): stop that process or use \
+                 another key"
+            ),
+            Error::StillAttached { key, others, last_pid } => write!(
+                f,
+                "the semaphore set of key {key} was removed and {others} other attach(es) of its \
+                 segment are still there, the last by pid {last_pid} (EBUSY): stop those programs, \
+                 then start again"
+            ),
+            Error::TimedOut { key, awaited } => match awaited {
+                Awaited::Channel => write!(
+                    f,
+                    "nobody created the segment of key {key} in time (ETIMEDOUT): start \
+                     shmdemo-server, or wait longer with --timeout"
+                ),
+                Awaited::Lane(lanes) => write!(
+                    f,
+                    "all {lanes} lane(s) of key {key} are held by clients (ETIMEDOUT): see \
+                     `shmdemo-server status`, wait longer with --timeout, or create the channel \
+                     with more --lanes"
+                ),
+                Awaited::Taken(lane) => write!(
+                    f,
+                    "the server of key {key}, which is about to remove the channel, has not taken \
+                     all that lane {lane} holds (ETIMEDOUT): it was sent, and is lost if that server \
+                     ends without; call again to know"
+                ),
+                Awaited::Room(lane) => write!(
+                    f,
+                    "lane {lane} of key {key} stayed full (ETIMEDOUT): is a server running? See \
+                     `shmdemo-server status`; wait longer with --timeout, or create the channel \
+                     with a larger --size"
+                ),
+            },
+            Error::NotOurs { key, object, lane, field } => {
+                let BadField { field, found, expected } = field;
+                write!(f, "the {object} of key {key} is not a channel of this version or is damaged (EBADMSG): ")?;
+                if let Some(lane) = lane {
+                    write!(f, "lane {lane}: ")?;
+                }
+                write!(
+                    f,
+                    "{field} is {found} (0x{found:x}), expected {expected} (0x{expected:x}); it \
+                     was left as it is: use another key, or, if nobody needs it, remove it with \
+                     `shmdemo-server remove --force` or `ipcrm`"
+                )
+            }
+            Error::NotAccepted { key, object, uid, cuid, mode, size, why } => {
+                let (units, kind) = match object {
+                    Object::Segment => ("size", 'm'),
+                    Object::Semaphores => ("semaphores", 's'),
+                };
+                write!(
+                    f,
+                    "the {object} of key {key} is not accepted (EACCES): uid {uid}, creator uid \
+                     {cuid}, mode {mode:04o}, {units} {size}; it was left as it is: "
+                )?;
+                match why {
+                    Refusal::OpenToAll => write!(
+                        f,
+                        "everybody can write it; close it with `shmdemo-server set --mode 0600`, or \
+                         say that this is meant with --mode {mode:04o}"
+                    ),
+                    Refusal::Owner => write!(
+                        f,
+                        "if that user is meant, say so with --owner, else use another key (see \
+                         `ipcs -{kind}`)"
+                    ),
+                    Refusal::Nobodys => write!(
+                        f,
+                        "users without a number in this user namespace are all shown as this one, \
+                         so whose it is can't be told: run both programs in one user namespace, or \
+                         map the user into this one (/proc/self/uid_map)"
+                    ),
+                    Refusal::Closed => write!(
+                        f,
+                        "the owner is accepted (--owner changes nothing), the mode does not let \
+                         uid {} in; as the owner \
+                         or root give it over with `shmdemo-server set --uid {0}`, let a group in \
+                         with `shmdemo-server set --mode 0660 --gid GROUP`, or, where nothing in it \
+                         is needed, `shmdemo-server remove` it and start the server first",
+                        nix::unistd::geteuid()
+                    ),
+                }
+            }
+            Error::TooLong { len, max } => write!(
+                f,
+                "message of {len} bytes is longer than the {max} bytes that the channel takes \
+                 (EMSGSIZE): create it with a larger --max-message"
+            ),
+            Error::HoldsNul { at } => write!(
+                f,
+                "it has a NUL at byte {} (EILSEQ), where the C program at the other end would take \
+                 it to end: send text, or use the ring",
+                at + 1
+            ),
+            Error::OtherProtocol { key, shared_use, size } => {
+                let (here, name) = match shared_use {
+                    true => ("looks like one of the C demo's kind", "shared_use_st"),
+                    false => ("is a channel", "ring"),
+                };
+                write!(
+                    f,
+                    "the segment of key {key}, {size} bytes, {here} (EPROTOTYPE); it was left as it \
+                     is: use it with --protocol {name}, or use another key"
+                )
+            }
+            Error::InUse { key, others, last_pid } => {
+                write!(f, "{others} other attach(es) of the segment of key {key} are there")?;
+                // A program that was just started by one that is attached detached last, by exec(2).
+                if *last_pid != std::process::id() as i32 {
+                    write!(f, ", the last by pid {last_pid}")?;
+                }
+                f.write_str(" (EBUSY): stop those programs, or remove it under them with --force")
+            }
+            Error::BadGeometry(BadField { field, found, expected }) => write!(
+                f,
+                "{field} {found} makes no channel (EINVAL): the nearest that does is {expected}"
+            ),
+            Error::System { key, source } => {
+                write!(f, "key {key}: {source}: {}", crate::limits::next_step(source))
+            }
+        }
+    }
+}
