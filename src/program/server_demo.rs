@@ -23,7 +23,7 @@ pub fn serve(args: &Serve) -> Result<u8> {
     if segment.is_written() {
         log::info!("a text of an earlier run, or of a program that began before, is waiting");
     }
-    let mut code = exit::OK;
+    let (mut code, mut last_look) = (exit::OK, false);
     notify.ready(&format!("serving key {key}, protocol shared_use_st"));
     loop {
         notify.alive();
@@ -44,8 +44,12 @@ pub fn serve(args: &Serve) -> Result<u8> {
                 break;
             }
         }
-        // Also under a flood of texts: what was taken is printed, and the next is its writer's.
+        // Also under a flood of texts. Where the segment goes, so would the one text in it.
         if let Some(number) = signals::stop() {
+            if !args.persist && !last_look && segment.is_written() {
+                last_look = true;
+                continue;
+            }
             log::info!("stopped by {}", signals::name(number));
             code = signals::server_exit(number);
             break;
@@ -56,14 +60,16 @@ pub fn serve(args: &Serve) -> Result<u8> {
         log::info!("detached; the segment of key {key} stays");
         return Ok(code);
     }
-    match segment.others() {
-        Ok((others @ 1.., last)) if last != std::process::id() as i32 => log::warn!(
-            "removing the segment of key {key} under {others} other attach(es), the last by pid {last}"
-        ),
-        Ok((others @ 1.., _)) => {
-            log::warn!("removing the segment of key {key} under {others} other attach(es)");
-        }
-        _ => {}
+    if let Ok((others @ 1.., last)) = segment.others() {
+        // The server itself, unless somebody came or went since.
+        let last = match last == std::process::id() as i32 {
+            true => String::new(),
+            false => format!(", the last by pid {last}"),
+        };
+        log::warn!(
+            "the segment of key {key} goes under {others} other attach(es){last}: end those programs, \
+             nobody reads what they write now"
+        );
     }
     segment.remove()?;
     log::info!("detached and removed the segment of key {key}");
