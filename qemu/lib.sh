@@ -69,7 +69,7 @@ has_lints() {
 # Debian's packages of cargo, with rustfmt and clippy where lints are wanted. rustup's cargo, where
 # there is one, brings its own.
 missing_rust() {
-    local cargo=cargo release
+    local cargo=cargo release fits
     if ! command -v cargo >/dev/null; then
         # Debian 12's own is too old, its cargo-web is not.
         at_least "$(candidate cargo)" 0.99 ||
@@ -79,10 +79,9 @@ missing_rust() {
     [ -n "$want_lints" ] && [ $cargo = cargo ] && ! has_lints || return 0
     # Beside cargo-web Debian 12 has those of its older cargo: no use. Without apt they are named.
     release=$(cargo --version 2>/dev/null | rust_release)
-    case $(candidate rust-clippy) in
-    "" | "1.${release:-*}".*) printf '%s\n' rustfmt rust-clippy ;;
-    *) [ -n "$release" ] || printf '%s\n' rustfmt rust-clippy ;;
-    esac
+    fits=$(candidate rust-clippy)
+    [ -z "$release" ] || [ -z "$fits" ] || [[ $fits == 1.$release.* ]] || return 0
+    printf '%s\n' rustfmt rust-clippy
 }
 
 need_cargo() {

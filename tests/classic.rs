@@ -4,13 +4,11 @@
 
 mod common;
 
-use common::raw::{self, View};
+use common::raw::{self, Meddler, View};
 use common::{run, shm_row, skipped, until, Channel, Folder, Proc};
 use nix::sys::signal::Signal::SIGTERM;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const DEMO: [&str; 2] = ["--protocol", "shared_use_st"];
@@ -108,7 +106,7 @@ fn a_server_that_ends_says_who_was_still_attached() {
     view.write(4, b"end\0");
     view.write(0, &1_i32.to_ne_bytes());
     let out = server.finish_with_stdin();
-    out.fails(0, &["warning", "other attach"]);
+    out.fails(0, &["warning", "other attach", "nobody reads"]);
 }
 
 #[test]
@@ -125,31 +123,15 @@ fn a_text_that_waited_since_before_the_server_is_explained() {
 }
 
 /// Writes one text after the other, as soon as the flag is taken back, until it is dropped.
-struct Flood(Arc<AtomicBool>);
-
-impl Flood {
-    fn of(segment: i32) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let told = over.clone();
-        std::thread::spawn(move || {
-            let view = View::attach(segment);
-            let mut number = 0_u32;
-            while !told.load(Relaxed) {
-                if view.word(0) == 0 {
-                    view.write(4, format!("text {number}\n\0").as_bytes());
-                    view.write(0, &1_i32.to_ne_bytes());
-                    number += 1;
-                }
-            }
-        });
-        Self(over)
-    }
-}
-
-impl Drop for Flood {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
+fn flood(segment: i32) -> Meddler {
+    let mut number = 0_u32;
+    Meddler::of(segment, move |view| {
+        if view.word(0) == 0 {
+            view.write(4, format!("text {number}\n\0").as_bytes());
+            view.write(0, &1_i32.to_ne_bytes());
+            number += 1;
+        }
+    })
 }
 
 #[test]
@@ -159,7 +141,7 @@ fn sigterm_ends_the_server_under_a_flood_and_what_it_took_is_printed() {
         let id = raw::shm_create(channel.key, 2052, 0o666);
         let view = View::attach(id);
         let mut server = Proc::spawn(channel.server(&with(persist)));
-        let flood = Flood::of(id);
+        let flood = flood(id);
         server.wait_stdout("a flood", |out| out.len() > 20_000);
         let begin = Instant::now();
         server.signal(SIGTERM);

@@ -9,12 +9,10 @@
 
 mod common;
 
-use common::raw::View;
+use common::raw::{Meddler, View};
 use common::{raw, until, Channel, Proc, Random};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGTERM};
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LANES: usize = 2;
@@ -186,29 +184,6 @@ fn a_tail_that_is_taken_back_stops_nobody() {
     client.finish_with_stdin().expect(0);
 }
 
-/// Writes "nobody sleeps" into some doorbells until it is dropped.
-struct Hush(Arc<AtomicBool>);
-
-impl Hush {
-    fn over(segment: i32, bells: [usize; 3]) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let told = over.clone();
-        std::thread::spawn(move || {
-            let view = View::attach(segment);
-            while !told.load(Relaxed) {
-                bells.into_iter().for_each(|bell| view.write(bell, &0_u32.to_ne_bytes()));
-            }
-        });
-        Self(over)
-    }
-}
-
-impl Drop for Hush {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 /// Every wake-up that the doorbells' words decide is missed. Nothing is lost and nobody sleeps for
 /// good, be it one line at a time, or more than the ring holds and a server that takes its time.
 #[test]
@@ -216,7 +191,10 @@ fn doorbells_that_always_tell_of_nobody_stop_nobody() {
     let channel = Channel::new();
     let server = channel.running(&["--lanes", "2", "--size", "1K", "--max-message", "200"]);
     let lane_1 = 128 + 192 + 1024;
-    let _hush = Hush::over(channel.segment().id, [64, 128 + 128, lane_1 + 128]);
+    let _hush = Meddler::of(channel.segment().id, move |view| {
+        // Nobody sleeps.
+        [64, 128 + 128, lane_1 + 128].into_iter().for_each(|bell| view.write(bell, &[0; 4]));
+    });
     let mut one = Proc::spawn(channel.client(&[]));
     let mut stdin = one.take_stdin();
     let mut wanted = Vec::new();

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::libc::MS_BIND;
 use shmdemo::sysv::sem::{self, Op, Wait};
 use shmdemo::sysv::Key;
-use shmdemo::{Deadline, Status};
+use shmdemo::{Deadline, Producer, Status};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -171,15 +171,36 @@ pub fn silence(channel: &Channel, bell: u16) {
     }
 }
 
-/// Wakes whoever falls asleep at this semaphore, again and again.
-fn waker(channel: &Channel, bell: u16) -> Child {
+/// Wakes whoever falls asleep at this semaphore, again and again, for as long as `nothing` has happened.
+pub fn waker(channel: &Channel, bell: u16, nothing: impl Fn(&Channel) -> bool) -> Child {
     fork(|| loop {
-        if asleep(channel, bell) {
+        if asleep(channel, bell) && nothing(channel) {
             let set = sem::find(Key::new(channel.key).expect("not 0")).expect("its set");
             sem::operate(set, &[Op::new(bell, 1)], Wait::Never).expect("semop");
         }
         std::thread::sleep(std::time::Duration::from_micros(200));
     })
+}
+
+/// A client that waits for room behind messages of these lengths, stopped before that; what wakes it
+/// as long as `nothing` has happened, and what it does `after`, told whether it got the room.
+pub fn client_that_falls_asleep(
+    lengths: &[usize],
+    nothing: impl Fn(&Channel) -> bool,
+    after: impl FnOnce(&mut Producer, bool),
+) -> (Channel, Child, Tracee) {
+    let (channel, _) = lay(0, lengths, false);
+    let tracee = Tracee::fork(|| {
+        on_one_processor();
+        let mut to = producer(&channel);
+        silence(&channel, ROOM_BELL);
+        mark();
+        let room = to.reserve(50, Deadline::Never).expect("reserve").is_some();
+        mark();
+        after(&mut to, room);
+    });
+    let waker = waker(&channel, ROOM_BELL, nothing);
+    (channel, waker, tracee)
 }
 
 #[test]
@@ -199,7 +220,7 @@ fn a_server_killed_at_any_instruction_of_falling_asleep_leaves_a_channel_that_wo
                 assert!(!from.wait(Deadline::Never).expect("wait"), "there is no message");
                 mark();
             });
-            let waker = waker(&channel, SERVER_BELL);
+            let waker = waker(&channel, SERVER_BELL, |_| true);
             (channel, (moved, waker), tracee)
         };
         let name = "a server falls asleep and is woken";
@@ -237,19 +258,7 @@ fn a_client_killed_at_any_instruction_of_falling_asleep_leaves_a_lane_that_works
             return;
         }
         let lengths = [184, 152, 152];
-        let start = || {
-            let (channel, _) = lay(0, &lengths, false);
-            let tracee = Tracee::fork(|| {
-                on_one_processor();
-                let mut to = producer(&channel);
-                silence(&channel, ROOM_BELL);
-                mark();
-                assert!(to.reserve(50, Deadline::Never).expect("reserve").is_none());
-                mark();
-            });
-            let waker = waker(&channel, ROOM_BELL);
-            (channel, waker, tracee)
-        };
+        let start = || client_that_falls_asleep(&lengths, |_| true, |_, room| assert!(!room));
         let name = "a client falls asleep for want of room and is woken";
         kill_everywhere(name, SPREAD, 0, &mut chance(), start, |channel, waker| {
             drop(waker);

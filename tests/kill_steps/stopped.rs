@@ -9,12 +9,9 @@ use crate::torture::ground::*;
 use crate::torture::places::at_every_place;
 use crate::torture::trace::{mark, Tracee};
 use crate::torture::{chance, fork, on_stage, pipe, Child};
-use shmdemo::sysv::sem::{self, Op, Wait};
-use shmdemo::sysv::Key;
 use shmdemo::{Deadline, Status};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::time::Duration;
 
 /// Messages sent and received through a lane.
 fn counts(channel: &Channel, lane: usize) -> (u32, u32) {
@@ -98,17 +95,6 @@ fn a_sender_stopped_at_any_instruction_of_ringing_delays_no_other() {
     });
 }
 
-/// Wakes whoever falls asleep at this semaphore for as long as `nothing` has happened.
-fn waker_while(channel: &Channel, bell: u16, nothing: impl Fn(&Channel) -> bool) -> Child {
-    fork(|| loop {
-        if asleep(channel, bell) && nothing(channel) {
-            let set = sem::find(Key::new(channel.key).expect("not 0")).expect("its set");
-            sem::operate(set, &[Op::new(bell, 1)], Wait::Never).expect("semop");
-        }
-        std::thread::sleep(Duration::from_micros(200));
-    })
-}
-
 #[test]
 fn a_server_stopped_at_any_instruction_of_falling_asleep_misses_no_message() {
     on_stage(|| {
@@ -129,9 +115,8 @@ fn a_server_stopped_at_any_instruction_of_falling_asleep_misses_no_message() {
                     from.wait(Deadline::Never).expect("wait");
                 }
             });
-            let waker = waker_while(&channel, SERVER_BELL, move |channel| {
-                counts(channel, 0).0 == moved + 1
-            });
+            let waker =
+                waker(&channel, SERVER_BELL, move |channel| counts(channel, 0).0 == moved + 1);
             (channel, (moved, waker), tracee)
         };
         let act = |channel: &Channel, tracee: &mut Tracee| {
@@ -159,18 +144,13 @@ fn a_client_stopped_at_any_instruction_of_falling_asleep_misses_no_room() {
         }
         let lengths = [184, 152, 152];
         let start = || {
-            let (channel, _) = lay(0, &lengths, false);
-            let tracee = Tracee::fork(|| {
-                on_one_processor();
-                let mut to = producer(&channel);
-                silence(&channel, ROOM_BELL);
-                mark();
-                let _ = to.reserve(50, Deadline::Never).expect("reserve").is_some();
-                mark();
-                to.send(&text(3, 50), Deadline::Never).expect("send");
-            });
-            let waker = waker_while(&channel, ROOM_BELL, |channel| counts(channel, 0).1 == 0);
-            (channel, waker, tracee)
+            client_that_falls_asleep(
+                &lengths,
+                |channel| counts(channel, 0).1 == 0,
+                |to, _| {
+                    to.send(&text(3, 50), Deadline::Never).expect("send");
+                },
+            )
         };
         let act = |channel: &Channel, tracee: &mut Tracee| {
             let server = staying(|| {
