@@ -64,10 +64,12 @@ impl SharedUseSegment {
     /// be at each end; C programs of the demo know no roles.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] where the segment has a size that does not fit ([`Options::text_bytes`]); [`Error::NotAccepted`] by owner (a
+    /// [`Error::BadGeometry`] and [`Error::NotOurs`] where a text can't have the size of
+    /// [`Options::text_bytes`], or the segment has not; [`Error::NotAccepted`] by owner (a
     /// mode open to all is only noted); [`Error::Busy`], [`Error::TimedOut`],
     /// [`Error::CannotCreate`], [`Error::System`].
     pub fn open(options: &Options, end: End, deadline: Deadline) -> Result<Self> {
+        text::wanted(options)?; // before anything is made
         loop {
             match Self::attempt(options, end, deadline) {
                 Ok(Some(segment)) => return Ok(segment),
@@ -126,7 +128,8 @@ impl SharedUseSegment {
 
     fn under_lock(options: &Options, mode: u32, roles: &Roles) -> Result<(Attach, u32, bool)> {
         let key = options.key;
-        let size = segment_bytes(options.text_bytes.unwrap_or(TEXT_BYTES));
+        let new_text = text::wanted(options)?.unwrap_or(TEXT_BYTES);
+        let size = segment_bytes(new_text);
         if roles.in_use()?.is_none() {
             roles.set_tickets(1)?;
         }
@@ -154,7 +157,7 @@ impl SharedUseSegment {
         };
         let (text, open_to_all) = match made {
             // A look at it would take it away again, with kernel.shm_rmid_forced.
-            true => (options.text_bytes.unwrap_or(TEXT_BYTES), mode & 0o002 != 0),
+            true => (new_text, mode & 0o002 != 0),
             false => accept(id, options)?,
         };
         let attach = inspect::attach(key, id, &options.attach)?;
@@ -350,6 +353,6 @@ fn accept(id: ShmId, options: &Options) -> Result<(u32, bool)> {
     let key = options.key;
     let stat = inspect::stat(options, id)?;
     options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
-    let text = text::check(key, id, stat.bytes, options.text_bytes)?;
+    let text = text::check(key, id, stat.bytes, text::wanted(options)?)?;
     Ok((text, stat.perm.mode & 0o002 != 0))
 }

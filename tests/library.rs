@@ -4,7 +4,7 @@
 mod common;
 
 use shmdemo::sysv::Key;
-use shmdemo::{Channel, Consumer, Deadline, Kind, Options, Producer};
+use shmdemo::{Channel, Consumer, Deadline, Error, Kind, Options, Producer};
 
 fn open(channel: &common::Channel) -> Channel {
     let key = Key::new(channel.key).expect("a key");
@@ -137,4 +137,34 @@ fn an_end_that_was_taken_is_the_next_consumers_until_it_is_forgotten() {
     second.forget_end();
     drop(second);
     assert!(!consumer(&channel).end_pending());
+}
+
+#[test]
+fn a_size_that_no_text_of_the_c_demo_has_makes_nothing() {
+    use shmdemo::shared_use::{look, End, SharedUseSegment, MAX_TEXT_BYTES};
+    let channel = common::Channel::new();
+    let mut options = Options::new(Key::new(channel.key).expect("a key"));
+    for (bytes, nearest) in
+        [(0, 1), (MAX_TEXT_BYTES + 1, MAX_TEXT_BYTES), (u32::MAX, MAX_TEXT_BYTES)]
+    {
+        options.text_bytes = Some(bytes);
+        match SharedUseSegment::open(&options, End::Server, Deadline::Now).map(drop) {
+            Err(Error::BadGeometry(field)) => assert_eq!(field.expected, nearest),
+            other => panic!("{bytes}: {other:?}"),
+        }
+        channel.assert_gone();
+    }
+    // The largest that there is, written and read to its last byte.
+    options.text_bytes = Some(MAX_TEXT_BYTES);
+    let (mut options, client) = (options.clone(), options);
+    let server = SharedUseSegment::open(&options, End::Server, Deadline::Now).expect("a segment");
+    let client = SharedUseSegment::open(&client, End::Client, Deadline::Now).expect("the same");
+    let text = vec![b'x'; client.longest()];
+    client.write(&text).expect("write");
+    let mut got = vec![0; server.text_bytes()];
+    let length = server.read(&mut got);
+    assert_eq!((length, &got[..length]), (MAX_TEXT_BYTES as usize - 2, &text[..]));
+    options.text_bytes = Some(0);
+    assert!(matches!(look(&options).map(drop), Err(Error::BadGeometry(_))));
+    server.remove().expect("remove");
 }

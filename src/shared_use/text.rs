@@ -1,7 +1,7 @@
 //! How large the text is, and whether a segment is one of the C demo's kind at all.
 #![allow(unsafe_code)]
 
-use crate::channel::inspect;
+use crate::channel::{inspect, Options};
 use crate::error::{Error, Object, Result};
 use crate::layout::{BadField, LINE, MAGIC};
 use crate::sync::AtomicU32;
@@ -18,6 +18,21 @@ pub const MAX_TEXT_BYTES: u32 = 64 << 10;
 /// it.
 pub const fn segment_bytes(text: u32) -> usize {
     (4 + text as usize + 3) & !3
+}
+
+/// The size that the caller asks for, if any.
+///
+/// # Errors
+/// [`Error::BadGeometry`] where no text has that size.
+pub(crate) fn wanted(options: &Options) -> Result<Option<u32>> {
+    match options.text_bytes {
+        Some(text) if !(1..=MAX_TEXT_BYTES).contains(&text) => Err(Error::BadGeometry(BadField {
+            field: "text_bytes",
+            found: text,
+            expected: text.clamp(1, MAX_TEXT_BYTES),
+        })),
+        text => Ok(text),
+    }
 }
 
 /// How large the text of a segment of so many bytes is; `None`: it can't be one of the C demo's kind.
