@@ -30,7 +30,7 @@ fn receive(key: Key) -> Result<(), Box<dyn std::error::Error>> {
         consumer.wait(Deadline::Never)?;
     }
     // The producers are told, then what they sent before is taken, then all of it goes.
-    consumer.close()?;
+    consumer.announce_close()?;
     print_all(&mut consumer)?;
     Ok(consumer.channel().remove()?)
 }
@@ -41,7 +41,7 @@ fn print_all(consumer: &mut Consumer) -> Result<bool, Box<dyn std::error::Error>
     let mut out = std::io::stdout().lock();
     let mut end = false;
     loop {
-        while let Some(record) = consumer.peek()? {
+        while let Some(record) = consumer.next_record()? {
             if record.kind() == Kind::End {
                 end = true;
                 continue;

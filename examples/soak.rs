@@ -130,7 +130,7 @@ fn receive(consumer: &mut Consumer, count: u64, mut sender: Child) -> Result<u64
     let (mut wanted, mut got) = ([0; LONGEST], [0; LONGEST]);
     let (mut n, mut bytes) = (0, 0);
     while n < count {
-        while let Some(record) = consumer.peek()? {
+        while let Some(record) = consumer.next_record()? {
             let message = text.message(n, &mut wanted);
             record.copy_to(&mut got);
             let same = record.kind() == Kind::Data && got[..record.len()] == *message;

@@ -69,7 +69,7 @@ fn fill(producer: &mut Producer, source: &File) -> Result<()> {
 
 fn drain(consumer: &mut Consumer, sink: &File) -> Result<u64> {
     let mut bytes = 0;
-    while let Some(record) = consumer.peek()? {
+    while let Some(record) = consumer.next_record()? {
         let place = record.as_ptr().as_ptr().cast();
         // SAFETY: the record has so many bytes and stays until the release below.
         let written = unsafe { libc::write(sink.as_raw_fd(), place, record.len()) };

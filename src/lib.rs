@@ -11,18 +11,18 @@
 //! producer                      segment                                consumer
 //! reserve ──▶ room in the ring ─▶ ┌────────────────────────────┐
 //! write   ──▶ payload in place ─▶ │ header │ lane 0 │ lane 1 … │
-//! commit  ──▶ tail (Release) ───▶ └────────────────────────────┘ ──▶ peek (Acquire of tail)
+//! commit  ──▶ tail (Release) ───▶ └────────────────────────────┘ ──▶ next_record (Acquire of tail)
 //! ring    ──▶ doorbell, if the consumer sleeps ──────────────────▶ read the payload in place
 //!         ◀── doorbell, if the producer waits for room ◀────────── release (head, Release)
 //! ```
 //!
-//! 1. [`Channel::open`] finds or creates the channel (`channel`), checks whose it is, and attaches.
+//! 1. [`Channel::open`] finds or creates the channel (`channel/open.rs`), checks whose it is, and attaches.
 //! 2. [`Channel::into_producer`] claims a lane, [`Channel::into_consumer`] the server role: both
-//!    are semaphores that the kernel frees when their holder ends (`roles`).
+//!    are semaphores that the kernel frees when their holder ends (`channel/roles.rs`).
 //! 3. [`Producer::reserve`] gives a [`Slot`] in the ring; what is written there becomes a message
 //!    by [`Slot::commit`], at one instant (`ring`).
-//! 4. The doorbell costs a system call only if somebody sleeps (`doorbell`, `wait`).
-//! 5. [`Consumer::peek`] gives a [`Record`]; it leaves the ring by [`Consumer::release`].
+//! 4. The doorbell costs a system call only if somebody sleeps (`wake`).
+//! 5. [`Consumer::next_record`] gives a [`Record`]; it leaves the ring by [`Consumer::release`].
 //!
 //! The memory map, with offsets, writers and orderings, is in [`layout`].
 //!
@@ -37,7 +37,7 @@
 //! producer.send(b"hello", Deadline::Never)?;
 //!
 //! assert!(consumer.wait(Deadline::Never)?);
-//! while let Some(record) = consumer.peek()? {
+//! while let Some(record) = consumer.next_record()? {
 //!     let mut message = [0; 2048];
 //!     record.copy_to(&mut message);
 //!     assert_eq!(&message[..record.len()], b"hello");
@@ -59,7 +59,7 @@
 //!
 //! Figures: 64 bytes, the machine and the tables of `doc/performance.md`.
 //!
-//! - **Each side's words in lines of their own** (64 bytes, `layout`): a producer's store to `tail`
+//! - **Each side's words in lines of their own** (64 bytes, [`layout`]): a producer's store to `tail`
 //!   never takes the line of `head` away from the consumer.
 //! - **The peer's position is kept** in private memory and read again only when it says full or
 //!   empty (`ring`), and a batch of records is released by one store: with that, 15 million messages
@@ -70,12 +70,12 @@
 //! - **Wake late**: a consumer asleep is woken once, by whoever finds its announcement; a producer
 //!   that waits for room only when half of its ring is free, so both have much to do when they run.
 //!   Waking at every message makes 2.6 million a second of the 15.
-//! - **Sleep once, on a semaphore** (`doorbell`), which remembers a wake that comes too early, and
+//! - **Sleep once, on a semaphore** (`wake/doorbell.rs`), which remembers a wake that comes too early, and
 //!   which the kernel raises when a peer dies: a line now and then costs the server one sleep and one
 //!   write, the client one read, one look whether the segment was removed, and one ring, with any
 //!   number of lanes.
 //! - **Look before sleeping** only for as long as that has paid lately, and let others run in
-//!   between (`wait`): between two processors some tens of microseconds, which makes 0.3 µs of the
+//!   between (`wake/sleep.rs`): between two processors some tens of microseconds, which makes 0.3 µs of the
 //!   23 that a pipe takes. A look in vain halves the next one, one that finds work makes it whole
 //!   again; so where a message comes now and then nobody looks, but shortly at one sleep of 64.
 //! - **Yield before sleeping** on one processor, twice at most and as long as that pays: the other
@@ -96,41 +96,30 @@
 //! consumers, no messages longer than [`layout::MAX_MESSAGE`], no way between machines.
 #![deny(unsafe_code)]
 
-mod bell;
 #[cfg(feature = "capi")]
 pub mod capi;
 mod channel;
-mod closing;
 mod consumer;
 mod deadline;
-mod doorbell;
 mod error;
-mod futex;
-pub mod layout;
-mod limits;
-mod manage;
-mod memory;
-mod process;
+mod exit_status;
 mod producer;
 #[doc(hidden)]
 pub mod program;
 mod ring;
-mod roles;
+mod segment;
 pub mod shared_use;
-mod status;
-mod sync;
 pub mod sysv;
-mod users;
-mod wait;
+mod wake;
 
-pub use bell::Interrupter;
+pub use channel::admin::{remove, set};
+pub use channel::roles::SEMAPHORES;
+pub use channel::status::{LaneStatus, Status};
 pub use channel::{Channel, Opened, Options};
 pub use consumer::{Consumer, Record};
 pub use deadline::Deadline;
 pub use error::{Awaited, Error, Object, Refusal, Result, Role};
-pub use layout::Geometry;
-pub use manage::{remove, set};
 pub use producer::{Producer, Slot};
 pub use ring::Kind;
-pub use roles::SEMAPHORES;
-pub use status::{LaneStatus, Status};
+pub use segment::layout::{self, Geometry};
+pub use wake::Interrupter;

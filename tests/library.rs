@@ -22,7 +22,7 @@ fn producer(channel: &common::Channel) -> Producer {
 /// Lane and text of all that there is to look at, in the order it comes in.
 fn seen(consumer: &mut Consumer) -> Vec<(u32, String)> {
     let mut seen = Vec::new();
-    while let Some(record) = consumer.peek().expect("a sound ring") {
+    while let Some(record) = consumer.next_record().expect("a sound ring") {
         assert_eq!(record.kind(), Kind::Data);
         let mut text = vec![0; record.len()];
         record.copy_to(&mut text);
@@ -96,7 +96,7 @@ fn a_frozen_consumer_looks_at_nothing_newer() {
     let mut producer = producer(&channel);
     let mut consumer = consumer(&channel);
     producer.send(b"before", Deadline::Now).expect("room");
-    consumer.freeze().expect("a sound ring");
+    consumer.stop_looking().expect("a sound ring");
     producer.send(b"after", Deadline::Now).expect("room");
     assert_eq!(seen(&mut consumer), [(0, "before".to_string())]);
 }
@@ -107,10 +107,10 @@ fn a_producer_is_told_that_its_channel_is_about_to_go() {
     let mut producer = producer(&channel);
     let mut server = consumer(&channel);
     assert!(!producer.closing());
-    server.close().expect("a sound ring");
+    server.announce_close().expect("a sound ring");
     assert!(producer.closing());
     producer.send(b"too late for this server", Deadline::Now).expect("room");
-    assert!(!producer.drained().expect("a sound ring"));
+    assert!(!producer.is_drained().expect("a sound ring"));
     let (mut asked, lane) = (0, producer.lane());
     let known = producer.finish(|| {
         asked += 1;

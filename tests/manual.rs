@@ -162,7 +162,7 @@ fn the_memory_map_is_that_of_the_library() {
         text.split('|').map(|cell| cell.trim().to_string()).collect()
     };
     // | offset | name | written by | what it is |, headings in bold.
-    let rows: Vec<Vec<String>> = include_str!("../src/layout.rs")
+    let rows: Vec<Vec<String>> = include_str!("../src/segment/layout.rs")
         .lines()
         .filter_map(|line| line.strip_prefix("//! | "))
         .map(|row| row.replace(['`', '*', '[', ']'], ""))

@@ -9,10 +9,10 @@ mod common;
 use common::{skipped, Folder};
 use std::process::{Command, Output};
 
-/// Builds a program that panics, with src/no_unwinder.rs in it and these switches of rustc.
+/// Builds a program that panics, with src/program/no_unwinder.rs in it and these switches of rustc.
 fn build(folder: &Folder, switches: &[&str]) -> Option<Output> {
     let source = folder.0.join("panics.rs");
-    let stubs = concat!(env!("CARGO_MANIFEST_DIR"), "/src/no_unwinder.rs");
+    let stubs = concat!(env!("CARGO_MANIFEST_DIR"), "/src/program/no_unwinder.rs");
     let text = format!(
         "#[path = {stubs:?}]\nmod no_unwinder;\nfn main() {{\n    let none: Option<u8> = \
          std::env::args().nth(1).map(|_| 0);\n    none.expect(\"nobody is here\");\n}}\n"

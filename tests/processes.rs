@@ -58,10 +58,10 @@ fn a_child_has_no_role_and_can_send_and_take_nothing() {
             forked(producer.try_reserve(5).map(drop), lane),
             forked(producer.check(), lane),
             forked(producer.finish(|| false), lane),
-            forked(consumer.peek().map(drop), server),
+            forked(consumer.next_record().map(drop), server),
             forked(consumer.wait(Deadline::Now), server),
             forked(consumer.release_within(0, 1), server),
-            forked(consumer.close(), server),
+            forked(consumer.announce_close(), server),
         ];
         producer.ring();
         producer.ring_surely();

@@ -23,7 +23,7 @@ fn lane(k: usize) -> usize {
     128 + k * (192 + RING)
 }
 
-/// Semaphores of a channel's set: see `src/roles.rs`.
+/// Semaphores of a channel's set: see `src/channel/roles.rs`.
 const SERVER_BELL: i32 = 4;
 const ROOM_BELL_0: i32 = 37;
 

@@ -2,7 +2,7 @@
 #![deny(unsafe_code)]
 
 #[cfg(all(panic = "abort", not(feature = "backtrace")))]
-#[path = "../no_unwinder.rs"]
+#[path = "../program/no_unwinder.rs"]
 mod no_unwinder;
 
 fn main() -> std::process::ExitCode {

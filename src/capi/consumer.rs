@@ -3,7 +3,7 @@
 use super::fault::{self, misuse, Fault};
 use super::options::{options, shmdemo_options};
 use super::{deadline, Waker, SHMDEMO_OK};
-use crate::layout::{KIND_DATA, KIND_END};
+use crate::segment::layout::{KIND_DATA, KIND_END};
 use crate::{Channel, Consumer, Deadline, Kind};
 use core::ffi::{c_int, c_void};
 use core::ptr::{null, null_mut};
@@ -117,7 +117,7 @@ const NONE: shmdemo_record = shmdemo_record { data: null(), len: 0, kind: 0, lan
 
 /// Looks at the next record; its payload stays in the ring.
 fn peek(consumer: &mut Consumer) -> Result<Option<shmdemo_record>, Fault> {
-    let record = consumer.peek()?;
+    let record = consumer.next_record()?;
     Ok(record.map(|record| shmdemo_record {
         data: record.as_ptr().as_ptr().cast_const().cast(),
         len: record.len(),
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn shmdemo_consumer_closing(consumer: *mut shmdemo_consume
     fault::call("shmdemo_consumer_closing", || {
         // SAFETY: the caller's promise.
         let (_, consumer) = unsafe { work(consumer) }?;
-        consumer.close()?;
+        consumer.announce_close()?;
         Ok(SHMDEMO_OK)
     })
 }

@@ -37,7 +37,7 @@ pub(super) fn misuse(what: &'static str) -> Fault {
 impl Fault {
     fn code(&self) -> c_int {
         match self {
-            Fault::Channel(error) => -c_int::from(crate::program::code_of(error)),
+            Fault::Channel(error) => -c_int::from(crate::exit_status::code_of(error)),
             Fault::Misuse(_) => SHMDEMO_USAGE,
             Fault::Buffer { .. } => SHMDEMO_TOO_LONG,
             Fault::Woken => SHMDEMO_WOKEN,

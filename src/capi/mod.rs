@@ -44,7 +44,7 @@ pub use status::{
     SHMDEMO_NOBODY,
 };
 
-use crate::program::exit;
+use crate::exit_status as exit;
 use crate::Deadline;
 use core::ffi::{c_char, c_int};
 use core::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::fault::{self, misuse, Fault};
 use super::SHMDEMO_OK;
-use crate::layout::{
+use crate::segment::layout::{
     min_ring_for, DEFAULT_LANES, DEFAULT_MAX_MESSAGE, DEFAULT_RING, MAX_MESSAGE, MAX_RING, MIN_RING,
 };
 use crate::sysv::Key;

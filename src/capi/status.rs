@@ -3,7 +3,7 @@
 use super::fault::{self, misuse};
 use super::options::{options, shmdemo_options};
 use super::SHMDEMO_OK;
-use crate::layout::MAX_LANES;
+use crate::segment::layout::MAX_LANES;
 use crate::Status;
 use core::ffi::c_int;
 use core::mem::size_of;
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn shmdemo_remove(given: *const shmdemo_options, flags: u3
         }
         // SAFETY: the caller's promise.
         let options = unsafe { options(given) }?;
-        crate::remove(&options, flags & SHMDEMO_FORCE != 0, false)?;
+        crate::remove(&options, flags & SHMDEMO_FORCE != 0)?;
         Ok(SHMDEMO_OK)
     })
 }

@@ -1,13 +1,13 @@
 //! What stands under a key: whose it is, how large, and whether it is a channel. Nothing here makes
 //! or changes anything.
 
+use super::roles::Roles;
 use super::Options;
 use crate::error::{Error, Object, Result};
-use crate::layout::{BadField, Geometry, Header, LINE, MAGIC, STATE_READY};
-use crate::memory::Segment;
-use crate::roles::Roles;
-use crate::sync::load_acquire;
-use crate::sync::Ordering::Relaxed;
+use crate::segment::atomic::{load_acquire, Ordering::Relaxed};
+use crate::segment::layout::{BadField, Geometry, Header, LINE, MAGIC, STATE_READY};
+use crate::segment::shared_use_st::text_of;
+use crate::segment::Segment;
 use crate::sysv::shm::{self, Attach, AttachOptions, ShmId, ShmStat};
 use crate::sysv::{sem, Key};
 use nix::errno::Errno;
@@ -48,7 +48,7 @@ pub(crate) fn attach(key: Key, id: ShmId, options: &AttachOptions) -> Result<Att
 /// Is it one of the C demo's kind? A channel's size is a multiple of [`LINE`], and the demo's flag is 0
 /// or 1.
 pub(crate) fn is_shared_use(header: &Header, bytes: usize) -> bool {
-    let its_size = bytes % LINE != 0 && crate::shared_use::text::text_of(bytes).is_some();
+    let its_size = bytes % LINE != 0 && text_of(bytes).is_some();
     its_size && header.magic.load(Relaxed) <= 1
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn too_small(key: Key, bytes: usize) -> Error {
     let field = BadField {
         field: "segment size",
         found: u32::try_from(bytes).unwrap_or(u32::MAX),
-        expected: crate::layout::HEADER_BYTES,
+        expected: crate::segment::layout::HEADER_BYTES,
     };
     Error::NotOurs { key, object: Object::Segment, lane: None, field }
 }
@@ -116,7 +116,7 @@ pub(crate) fn accept_set(roles: &Roles, options: &Options, joining: bool) -> Res
     let key = options.key;
     match sem::stat(roles.id()) {
         Ok(perm) => {
-            let size = usize::from(crate::roles::SEMAPHORES);
+            let size = usize::from(super::roles::SEMAPHORES);
             options.accepts(Object::Semaphores, &perm, size, joining)
         }
         Err(e) => match (e.errno, sem::public_stat(key, roles.id())) {

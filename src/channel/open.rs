@@ -3,19 +3,19 @@
 //! Any number of programs may start at once. They settle who creates under the creation lock, a
 //! semaphore that the kernel frees when its holder dies, so a creator killed halfway leaves
 //! something the next one recognises: a segment that is not `STATE_READY`, of the size that the
-//! `making` semaphore notes.
+//! `creating` semaphore notes.
 
 use super::inspect::{
     accept_set, acceptable, attach, check_header, find_segment, foreign, stat, stat_ours, too_small,
 };
+use super::roles::Roles;
 use super::{Channel, Opened, Options};
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result};
-use crate::layout::{Geometry, LAYOUT_VERSION, MAGIC, STATE_READY};
-use crate::memory::Segment;
 use crate::ring;
-use crate::roles::Roles;
-use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::segment::layout::{Geometry, LAYOUT_VERSION, MAGIC, STATE_READY};
+use crate::segment::Segment;
 use crate::sysv::shm::{self, ShmId};
 use crate::sysv::{sem, Key, PermChange};
 use core::time::Duration;
@@ -151,7 +151,7 @@ impl Channel {
         }
         let geometry = check_header(key, segment.header(), bytes)?;
         if roles.unfinished() {
-            roles.set_making(None)?; // it was finished, and its maker killed before it said so
+            roles.set_creating(None)?; // it was finished, and its maker killed before it said so
         }
         let mut opened = Opened::Joined;
         if segment.header().generation.load(Relaxed) != roles.id().raw() as u32 {
@@ -168,11 +168,11 @@ impl Channel {
         let key = options.key;
         let geometry = options.geometry;
         let size = geometry.segment_bytes();
-        roles.set_making(Some(size))?;
+        roles.set_creating(Some(size))?;
         let id = match shm::create(key, size as usize, options.creation_mode()) {
             Ok(id) => id,
             Err(e) => {
-                roles.set_making(None)?;
+                roles.set_creating(None)?;
                 return match e.errno {
                     Errno::EEXIST => Ok(Attempt::Again),
                     Errno::ENOSYS => Err(Error::NoSysvIpc),
@@ -186,7 +186,7 @@ impl Channel {
                 _ => None,
             };
             let Some(segment) = segment else { return Err(too_small(key, 0)) };
-            roles.set_tickets(geometry.lanes)?;
+            roles.set_free_lanes(geometry.lanes)?;
             write_header(&segment, &geometry, roles.id().raw() as u32);
             options.give_over(Some(id), &roles)?;
             let opened = Opened::Created;
@@ -199,7 +199,7 @@ impl Channel {
         };
         match finish() {
             Ok(channel) => {
-                roles.set_making(None)?;
+                roles.set_creating(None)?;
                 Ok(Attempt::Done(channel))
             }
             Err(e) => {
@@ -274,7 +274,7 @@ fn await_alone(key: Key, id: ShmId) -> Result<()> {
 fn adopt(key: Key, segment: &Segment, id: ShmId, geometry: &Geometry, roles: &Roles) -> Result<()> {
     // Whoever else is attached may still write as the holder of a role in the removed set.
     await_alone(key, id)?;
-    roles.set_tickets(geometry.lanes)?;
+    roles.set_free_lanes(geometry.lanes)?;
     segment.header().generation.store(roles.id().raw() as u32, Relaxed);
     Ok(())
 }
@@ -291,8 +291,8 @@ fn write_header(segment: &Segment, geometry: &Geometry, generation: u32) {
     header.closing.store(0, Relaxed);
     header.server_bell.init();
     for number in 0..geometry.lanes {
-        let (words, _) = segment.lane(geometry, number);
-        ring::init(&words, 0);
+        let (control, _) = segment.lane(geometry, number);
+        ring::init(&control, 0);
     }
     header.magic.store(MAGIC, Relaxed);
 }

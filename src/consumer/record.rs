@@ -1,12 +1,12 @@
 //! One message, looked at where it lies.
 
-use crate::memory::Bytes;
 use crate::ring::{Found, Kind};
+use crate::segment::memory::RingMemory;
 use core::ptr::NonNull;
 
 /// One message in the ring. It stays there until it is released.
 pub struct Record<'a> {
-    pub(super) bytes: &'a Bytes,
+    pub(super) bytes: &'a RingMemory,
     pub(super) found: Found,
     pub(super) lane: u32,
 }

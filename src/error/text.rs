@@ -1,17 +1,17 @@
 //! What each error says: the thing, the cause with errno by name, and the next step.
 
 use super::{Awaited, Error, Object, Refusal};
-use crate::layout::BadField;
+use crate::segment::layout::BadField;
 use core::fmt;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NoSysvIpc if crate::limits::kernel_has_sysv() => write!(
+            Error::NoSysvIpc if crate::sysv::limits::kernel_has_sysv() => write!(
                 f,
                 "this process may not use System V IPC (ENOSYS), and it is not for want of \
                  CONFIG_SYSVIPC, the kernel has it: {}",
-                crate::limits::FILTERED
+                crate::sysv::limits::FILTERED
             ),
             Error::NoSysvIpc => {
                 write!(f, "the kernel has no System V IPC (ENOSYS): build it with CONFIG_SYSVIPC=y")
@@ -31,7 +31,7 @@ impl fmt::Display for Error {
                 let object = if semaphores { Object::Semaphores } else { Object::Segment };
                 let unit = if semaphores { "semaphores" } else { "bytes" };
                 write!(f, "cannot create the {object} of key {key}, {size} {unit}: {source}: ")?;
-                crate::limits::explain(f, source, *size)
+                crate::sysv::limits::explain(f, source, *size)
             }
             Error::Busy { key, role, pid: 0 } => write!(
                 f,
@@ -179,7 +179,7 @@ impl fmt::Display for Error {
                 "{field} {found} makes no channel (EINVAL): the nearest that does is {expected}"
             ),
             Error::System { key, source } => {
-                write!(f, "key {key}: {source}: {}", crate::limits::next_step(source))
+                write!(f, "key {key}: {source}: {}", crate::sysv::limits::next_step(source))
             }
         }
     }

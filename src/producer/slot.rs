@@ -1,8 +1,8 @@
 //! Room for one message: written, then committed or staged.
 
 use super::Producer;
-use crate::memory::Bytes;
 use crate::ring::{Kind, Reserved};
+use crate::segment::memory::RingMemory;
 use core::ptr::NonNull;
 
 /// Room for one message, reserved in the ring. Dropping it without a commit sends nothing.
@@ -43,7 +43,7 @@ impl Slot<'_> {
         len as u32
     }
 
-    fn ring_bytes(&self) -> &Bytes {
+    fn ring_bytes(&self) -> &RingMemory {
         self.producer.tx.bytes()
     }
 

@@ -5,7 +5,7 @@ use super::logging::Settings;
 use super::values::{
     address, bad, bytes_of, ftok, group, key, mode, number, raw, seconds, size, text, usage, user,
 };
-use crate::layout;
+use crate::segment::layout;
 use crate::shared_use;
 use crate::sysv::shm::AttachOptions;
 use crate::sysv::{Key, PermChange};

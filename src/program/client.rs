@@ -2,7 +2,7 @@
 
 use super::args::{ClientArgs, GeometryArgs, Protocol};
 use super::{exit, signals, stdio, Failure};
-use crate::layout::MAX_MESSAGE;
+use crate::segment::layout::MAX_MESSAGE;
 use crate::shared_use::{End, SharedUseSegment};
 use crate::{Channel, Deadline, Error, Producer};
 use anyhow::{Context, Result};
@@ -323,7 +323,7 @@ impl Sink for RingSink<'_> {
     }
 
     fn untaken(&self) -> u64 {
-        self.producer.unreleased().map_or(0, u64::from)
+        self.producer.queued().map_or(0, u64::from)
     }
 
     fn count_too_long(&self) {

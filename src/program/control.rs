@@ -80,15 +80,19 @@ fn describe(args: &StatusArgs, watch: Option<&mut Watch>, text: &mut String) -> 
 }
 
 pub fn set(common: &Common, change: &PermChange) -> Result<u8> {
-    let protocol = common.protocol;
-    crate::manage::set(&common.options, change, protocol == Protocol::SharedUse)?;
+    match common.protocol {
+        Protocol::Ring => crate::set(&common.options, change),
+        Protocol::SharedUse => shared_use::set(&common.options, change),
+    }?;
     log::info!("changed segment and semaphores of key {}", common.options.key);
     Ok(exit::OK)
 }
 
 pub fn remove(common: &Common, force: bool) -> Result<u8> {
-    let protocol = common.protocol;
-    crate::manage::remove(&common.options, force, protocol == Protocol::SharedUse)?;
+    match common.protocol {
+        Protocol::Ring => crate::remove(&common.options, force),
+        Protocol::SharedUse => shared_use::remove(&common.options, force),
+    }?;
     log::info!("removed segment and semaphores of key {}", common.options.key);
     Ok(exit::OK)
 }

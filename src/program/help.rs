@@ -96,7 +96,7 @@ signal
 mod tests {
     use super::*;
 
-    /// The README shows what `--help` says, to the letter, and the memory map of `layout.rs`.
+    /// The README shows what `--help` says, to the letter, and the memory map of `segment/layout.rs`.
     #[test]
     fn readme_is_in_step() {
         let readme = include_str!("../../README.md");
@@ -105,7 +105,9 @@ mod tests {
         let client = CLIENT_HELP.strip_suffix("Both programs:\n").unwrap();
         assert!(readme.contains(&format!("```text\n{client}```\n")), "shmdemo-client --help");
         let mut rows = 0;
-        for row in include_str!("../layout.rs").lines().filter_map(|l| l.strip_prefix("//! |")) {
+        for row in
+            include_str!("../segment/layout.rs").lines().filter_map(|l| l.strip_prefix("//! |"))
+        {
             let row = row.replace("[`", "`").replace("`]", "`");
             assert!(readme.contains(&format!("|{row}\n")), "memory map: |{row}");
             rows += 1;

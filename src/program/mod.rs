@@ -15,32 +15,9 @@ mod stdio;
 mod values;
 mod watch;
 
+use crate::exit_status::{self as exit, code_of};
 use crate::{Error, Opened};
 use std::process::ExitCode;
-
-/// Exit codes, from `sysexits.h` where it has one that fits.
-pub mod exit {
-    /// All went well.
-    pub const OK: u8 = 0;
-    /// Bad command line.
-    pub const USAGE: u8 = 64;
-    /// A message longer than the channel takes.
-    pub const TOO_LONG: u8 = 65;
-    /// No System V IPC, no segment, or the channel was removed while in use.
-    pub const UNAVAILABLE: u8 = 69;
-    /// The segment or the semaphores can't be created.
-    pub const CANT_CREATE: u8 = 73;
-    /// Input or output failed.
-    pub const IO: u8 = 74;
-    /// Busy, or timed out.
-    pub const BUSY: u8 = 75;
-    /// The segment is not ours, of another layout version, or damaged.
-    pub const NOT_OURS: u8 = 76;
-    /// No permission, or a segment whose owner or mode is not accepted.
-    pub const PERMISSION: u8 = 77;
-    /// Added to a signal's number.
-    pub const SIGNAL: u8 = 128;
-}
 
 /// A failure with an exit code of its own.
 #[derive(Debug)]
@@ -62,28 +39,6 @@ impl std::fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-/// The exit code that tells what a channel's error is.
-pub(crate) fn code_of(error: &Error) -> u8 {
-    use nix::errno::Errno;
-    match error {
-        Error::NoSysvIpc | Error::NoChannel(_) | Error::Removed { .. } => exit::UNAVAILABLE,
-        Error::CannotCreate { source, .. } | Error::System { source, .. }
-            if matches!(source.errno, Errno::EACCES | Errno::EPERM) =>
-        {
-            exit::PERMISSION
-        }
-        Error::CannotCreate { .. } | Error::System { .. } => exit::CANT_CREATE,
-        Error::Forked { .. } => exit::USAGE,
-        Error::NotRung { .. } => exit::PERMISSION,
-        Error::Busy { .. } | Error::StillAttached { .. } | Error::TimedOut { .. } => exit::BUSY,
-        Error::InUse { .. } => exit::BUSY,
-        Error::NotOurs { .. } | Error::OtherProtocol { .. } => exit::NOT_OURS,
-        Error::NotAccepted { .. } => exit::PERMISSION,
-        Error::TooLong { .. } | Error::HoldsNul { .. } => exit::TOO_LONG,
-        Error::BadGeometry(_) => exit::USAGE,
-    }
-}
 
 /// Says the failure, all of it, and turns it into the exit code.
 fn finish(result: anyhow::Result<u8>) -> ExitCode {
@@ -150,8 +105,8 @@ fn run<T>(
 
 /// Says what a setting of the machine makes of the channel, once.
 fn warn_of_settings() {
-    if crate::limits::rmid_forced() {
-        log::warn!("{}", crate::limits::RMID_FORCED);
+    if crate::sysv::limits::rmid_forced() {
+        log::warn!("{}", crate::sysv::limits::RMID_FORCED);
     }
 }
 

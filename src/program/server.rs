@@ -48,7 +48,7 @@ pub fn serve(args: &Serve) -> Result<u8> {
         }
         Err(e) if is_removed(&e) => {
             // What is still in the segment is printed; nobody else can get at it any more.
-            printer.consumer.freeze()?;
+            printer.consumer.stop_looking()?;
             printer.drain(false)?;
             return Err(e);
         }
@@ -70,7 +70,7 @@ pub fn serve(args: &Serve) -> Result<u8> {
         log::info!("gave the server role back, detached; the segment of key {key} stays");
         return Ok(code);
     }
-    printer.consumer.close()?;
+    printer.consumer.announce_close()?;
     printer.drain(false)?;
     printer.consumer.channel().remove()?;
     drop(printer);
@@ -126,7 +126,7 @@ impl Printer<'_> {
                     continue;
                 }
                 // The next lane's turn, or what is no message.
-                let record = match self.consumer.peek() {
+                let record = match self.consumer.next_record() {
                     Ok(Some(record)) => record,
                     Ok(None) => break,
                     Err(damage) => {

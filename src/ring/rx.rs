@@ -1,14 +1,16 @@
 //! The consumer's end of a ring: peek, read, release.
 
-use super::{count_at, queued, set_mark, Damage, Found, Kind};
-use crate::layout::{record_bytes, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER};
-use crate::memory::{Bytes, Words};
-use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use super::{count_at, queued, set_mark, Found, Kind};
+use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::segment::layout::{
+    record_bytes, BadField, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER,
+};
+use crate::segment::memory::{Control, RingMemory};
 
 /// The consumer's end of a ring.
 pub(crate) struct Rx {
-    words: Words,
-    bytes: Bytes,
+    control: Control,
+    bytes: RingMemory,
     max_message: u32,
     /// Own position, as published.
     head: u32,
@@ -21,7 +23,7 @@ pub(crate) struct Rx {
     /// The producer's position when last read.
     tail: u32,
     /// What is committed from now on is not looked at.
-    frozen: bool,
+    stopped: bool,
     /// Bytes released since the producer was last seen to: see [`in_doubt`](Self::in_doubt).
     moved: u32,
 }
@@ -30,19 +32,19 @@ impl Rx {
     /// Takes up the consumer's end where the last consumer left it.
     ///
     /// The caller holds the server's role, so nobody else writes the consumer's words.
-    pub fn new(words: Words, bytes: Bytes, max_message: u32) -> Result<Self, Damage> {
+    pub fn new(control: Control, bytes: RingMemory, max_message: u32) -> Result<Self, BadField> {
         // Acquire: a predecessor on another processor may have published it.
-        let head = words.consumer.head.load(Acquire);
+        let head = control.consumer.head.load(Acquire);
         if head % RECORD_ALIGN != 0 {
-            return Err(Damage { field: "head", found: head, bound: 0 });
+            return Err(BadField { field: "head", found: head, expected: 0 });
         }
-        let received = count_at(&words.consumer.marks, head).ok_or(Damage {
+        let received = count_at(&control.consumer.marks, head).ok_or(BadField {
             field: "head_marks",
-            found: words.consumer.marks[0].position.load(Relaxed),
-            bound: head,
+            found: control.consumer.marks[0].position.load(Relaxed),
+            expected: head,
         })?;
         let mut rx = Self {
-            words,
+            control,
             bytes,
             max_message,
             head,
@@ -50,7 +52,7 @@ impl Rx {
             received,
             cursor: head,
             tail: head,
-            frozen: false,
+            stopped: false,
             // What a predecessor did is not known.
             moved: u32::MAX,
         };
@@ -58,16 +60,16 @@ impl Rx {
         Ok(rx)
     }
 
-    fn reload_tail(&mut self) -> Result<(), Damage> {
+    fn reload_tail(&mut self) -> Result<(), BadField> {
         // Acquire: the records before it are complete; pairs with the Release in `Tx::commit`.
-        let tail = self.words.producer.tail.load(Acquire);
+        let tail = self.control.producer.tail.load(Acquire);
         let ring = self.bytes.len();
-        let bound = self.head.wrapping_add(ring);
-        let damage = Damage { field: "tail", found: tail, bound };
+        let expected = self.head.wrapping_add(ring);
+        let damage = BadField { field: "tail", found: tail, expected };
         let all = queued(tail, self.head, ring).ok_or(damage)?;
         // Never back behind what was seen already.
         if all < self.tail.wrapping_sub(self.head) {
-            return Err(Damage { bound: self.tail, ..damage });
+            return Err(BadField { expected: self.tail, ..damage });
         }
         self.tail = tail;
         Ok(())
@@ -75,8 +77,8 @@ impl Rx {
 
     /// Is there a record to look at? Reads the shared word only if none is known.
     #[inline]
-    pub fn ready(&mut self) -> Result<bool, Damage> {
-        if self.cursor == self.tail && !self.frozen {
+    pub fn ready(&mut self) -> Result<bool, BadField> {
+        if self.cursor == self.tail && !self.stopped {
             self.reload_tail()?;
         }
         Ok(self.cursor != self.tail)
@@ -84,7 +86,7 @@ impl Rx {
 
     /// The next record, which stays in the ring until [`release`](Self::release).
     #[inline]
-    pub fn next(&mut self) -> Result<Option<Found>, Damage> {
+    pub fn next(&mut self) -> Result<Option<Found>, BadField> {
         if !self.ready()? {
             return Ok(None);
         }
@@ -95,11 +97,11 @@ impl Rx {
         if kind == KIND_PAD {
             let to_end = ring - at;
             if len != 0 {
-                return Err(Damage { field: "len", found: len, bound: 0 });
+                return Err(BadField { field: "len", found: len, expected: 0 });
             }
             // A pad is published together with the record behind it, never alone.
             if left <= to_end {
-                return Err(Damage { field: "kind", found: kind, bound: KIND_DATA });
+                return Err(BadField { field: "kind", found: kind, expected: KIND_DATA });
             }
             self.cursor = self.cursor.wrapping_add(to_end);
             left -= to_end;
@@ -109,15 +111,15 @@ impl Rx {
         let kind = match kind {
             KIND_DATA => Kind::Data,
             KIND_END => Kind::End,
-            found => return Err(Damage { field: "kind", found, bound: KIND_DATA }),
+            found => return Err(BadField { field: "kind", found, expected: KIND_DATA }),
         };
         if len > self.max_message {
-            return Err(Damage { field: "len", found: len, bound: self.max_message });
+            return Err(BadField { field: "len", found: len, expected: self.max_message });
         }
         let whole = record_bytes(len);
-        let bound = left.min(ring - at);
-        if whole > bound {
-            return Err(Damage { field: "len", found: len, bound: bound - RECORD_HEADER });
+        let most = left.min(ring - at);
+        if whole > most {
+            return Err(BadField { field: "len", found: len, expected: most - RECORD_HEADER });
         }
         self.cursor = self.cursor.wrapping_add(whole);
         self.received = self.received.wrapping_add(1);
@@ -142,13 +144,13 @@ impl Rx {
     /// Gives the room of all records looked at back to the producer; the payloads are the
     /// producer's from here on. Returns how many bytes are free now, at least.
     pub fn release(&mut self) -> u32 {
-        set_mark(&self.words.consumer.marks, self.head, self.cursor, self.received);
+        set_mark(&self.control.consumer.marks, self.head, self.cursor, self.received);
         self.moved = self.moved.saturating_add(self.cursor.wrapping_sub(self.head));
         self.head = self.cursor;
         self.released = self.received;
         // Release: all reads of the payloads before it; pairs with the Acquire in
         // `Tx::reload_head`.
-        self.words.consumer.head.store(self.head, Release);
+        self.control.consumer.head.store(self.head, Release);
         self.bytes.len() - self.tail.wrapping_sub(self.head)
     }
 
@@ -162,12 +164,12 @@ impl Rx {
     pub fn in_doubt(&mut self) -> bool {
         let least = self.bytes.len().saturating_sub(2 * record_bytes(self.max_message));
         let moved = core::mem::take(&mut self.moved);
-        moved > least || self.words.consumer.head.load(Relaxed) != self.head
+        moved > least || self.control.consumer.head.load(Relaxed) != self.head
     }
 
     /// Publishes the own position again, should somebody else have written there.
     pub fn republish(&self) {
-        self.words.consumer.head.store(self.head, Release);
+        self.control.consumer.head.store(self.head, Release);
     }
 
     /// Goes back to the first record not yet released: the next [`next`](Self::next) gives it
@@ -179,19 +181,19 @@ impl Rx {
 
     /// Looks at nothing that is committed after this call: an end that a busy producer can't
     /// put off.
-    pub fn freeze(&mut self) -> Result<(), Damage> {
+    pub fn stop_looking(&mut self) -> Result<(), BadField> {
         self.reload_tail()?;
-        self.frozen = true;
+        self.stopped = true;
         Ok(())
     }
 
     /// The records' memory.
-    pub fn bytes(&self) -> &Bytes {
+    pub fn bytes(&self) -> &RingMemory {
         &self.bytes
     }
 
     /// The lane's words.
-    pub fn words(&self) -> &Words {
-        &self.words
+    pub fn control(&self) -> &Control {
+        &self.control
     }
 }

@@ -2,17 +2,17 @@
 //! hostile peer may write.
 
 use super::*;
-use crate::layout::{min_ring_for, KIND_DATA, KIND_PAD};
-use crate::memory::Lane;
+use crate::segment::layout::{min_ring_for, KIND_DATA, KIND_PAD};
+use crate::segment::memory::Lane;
 
 const MAX: u32 = 120;
 
 /// A lane in private memory, its ends, and positions that begin at `position`.
 fn lane(ring: u32, position: u32) -> (Lane, Tx, Rx) {
     let lane = Lane::alone(ring);
-    init(&lane.words(), position);
-    let tx = Tx::new(lane.words(), lane.bytes(), MAX).unwrap();
-    let rx = Rx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    init(&lane.control(), position);
+    let tx = Tx::new(lane.control(), lane.bytes(), MAX).unwrap();
+    let rx = Rx::new(lane.control(), lane.bytes(), MAX).unwrap();
     (lane, tx, rx)
 }
 
@@ -77,7 +77,7 @@ fn passes(staged: fn(u32) -> bool) {
             assert_eq!(got, message(received));
             received += 1;
         }
-        let seen = counters(&lane.words(), ring).unwrap();
+        let seen = counters(&lane.control(), ring).unwrap();
         assert_eq!((seen.sent, seen.received), (sent, received));
         assert!(seen.high_water <= ring);
     }
@@ -100,27 +100,27 @@ fn what_is_not_committed_is_not_seen_and_what_is_not_released_comes_again() {
     tx.bytes().copy_in(reserved.offset, &[1; 50]);
     assert_eq!(rx.next().unwrap().map(|f| f.len), None);
     // A producer that was killed here: the next one finds the lane as if nothing had been.
-    let mut tx = Tx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    let mut tx = Tx::new(lane.control(), lane.bytes(), MAX).unwrap();
     assert!(push(&mut tx, b"first"));
     assert!(push(&mut tx, b""));
     assert_eq!(tx.sent(), 2);
     assert_eq!(rx.next().unwrap().unwrap().len, 5);
     assert_eq!(rx.next().unwrap().unwrap().len, 0);
     // A consumer that was killed before it released.
-    let mut rx = Rx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    let mut rx = Rx::new(lane.control(), lane.bytes(), MAX).unwrap();
     assert_eq!(pop(&mut rx).unwrap(), b"first");
     assert_eq!(rx.next().unwrap().unwrap().len, 0);
     rx.rewind();
     assert_eq!(pop(&mut rx).unwrap(), b"");
     assert_eq!(pop(&mut rx), None);
-    let seen = counters(&lane.words(), 256).unwrap();
+    let seen = counters(&lane.control(), 256).unwrap();
     assert_eq!((seen.sent, seen.received, seen.queued_bytes), (2, 2, 0));
 }
 
 #[test]
 fn what_is_staged_is_seen_with_the_next_publication_and_not_before() {
     let (lane, mut tx, mut rx) = lane(256, 240); // an eighth: 32 bytes
-    let seen = |sent| assert_eq!(counters(&lane.words(), 256).unwrap().sent, sent);
+    let seen = |sent| assert_eq!(counters(&lane.control(), 256).unwrap().sent, sent);
     // Each takes 16 bytes; the second one fills the eighth.
     assert!(stage(&mut tx, b"one"));
     assert_eq!(pop(&mut rx), None);
@@ -134,19 +134,19 @@ fn what_is_staged_is_seen_with_the_next_publication_and_not_before() {
         assert_eq!(pop(&mut rx).unwrap(), wanted);
     }
     assert!(stage(&mut tx, b"five"));
-    assert!(!tx.drained().unwrap());
+    assert!(!tx.is_drained().unwrap());
     tx.publish();
     seen(5);
     assert_eq!(pop(&mut rx).unwrap(), b"five");
-    assert!(tx.drained().unwrap());
+    assert!(tx.is_drained().unwrap());
     // A full ring: the consumer has to see what there is, or there would never be room.
     while stage(&mut tx, &[6; 16]) {}
-    let all = counters(&lane.words(), 256).unwrap();
+    let all = counters(&lane.control(), 256).unwrap();
     assert_eq!((all.sent, all.queued_bytes), (15, 240));
     while pop(&mut rx).is_some() {}
     // A producer that was killed with one staged: it was not sent.
     assert!(stage(&mut tx, b"never"));
-    let mut tx = Tx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    let mut tx = Tx::new(lane.control(), lane.bytes(), MAX).unwrap();
     assert_eq!(tx.sent(), 15);
     assert!(push(&mut tx, b"next"));
     assert_eq!(pop(&mut rx).unwrap(), b"next");
@@ -161,8 +161,8 @@ fn a_head_beyond_what_is_published_is_named() {
     {
         let (lane, mut tx, _rx) = lane(256, 0);
         assert!(stage(&mut tx, b"one") && stage(&mut tx, b"two") && stage(&mut tx, b"three"));
-        lane.words().consumer.head.store(head, Relaxed);
-        match tx.drained() {
+        lane.control().consumer.head.store(head, Relaxed);
+        match tx.is_drained() {
             Ok(drained) => assert!(good && !drained, "head {head}"),
             Err(damage) => assert_eq!((good, damage.field), (false, "head")),
         }
@@ -178,22 +178,22 @@ fn counters_are_exact_between_any_two_stores() {
         assert!(push(&mut tx, b"x"));
     }
     pop(&mut rx).unwrap();
-    let words = lane.words();
-    set_mark(&words.producer.marks, 48, 64, 4);
-    set_mark(&words.consumer.marks, 16, 32, 2);
-    let seen = counters(&words, 256).unwrap();
+    let control = lane.control();
+    set_mark(&control.producer.marks, 48, 64, 4);
+    set_mark(&control.consumer.marks, 16, 32, 2);
+    let seen = counters(&control, 256).unwrap();
     assert_eq!((seen.sent, seen.received, seen.queued_bytes), (3, 1, 32));
     // The successor fills the same mark anew.
-    let mut tx = Tx::new(lane.words(), lane.bytes(), MAX).unwrap();
+    let mut tx = Tx::new(lane.control(), lane.bytes(), MAX).unwrap();
     assert!(push(&mut tx, b"another length"));
-    assert_eq!(counters(&words, 256).unwrap().sent, 4);
+    assert_eq!(counters(&control, 256).unwrap().sent, 4);
 }
 
 #[test]
 fn frozen_means_no_more() {
     let (_lane, mut tx, mut rx) = lane(256, 0);
     assert!(push(&mut tx, b"before"));
-    rx.freeze().unwrap();
+    rx.stop_looking().unwrap();
     assert!(push(&mut tx, b"after"));
     assert_eq!(pop(&mut rx).unwrap(), b"before");
     assert_eq!(pop(&mut rx), None);
@@ -203,9 +203,9 @@ fn frozen_means_no_more() {
 fn damaged_words_are_named_and_never_followed() {
     type Spoil = fn(&Lane);
     let cases: [(&str, Spoil); 9] = [
-        ("tail", |l| l.words().producer.tail.store(4096, Relaxed)),
-        ("tail", |l| l.words().producer.tail.store(20, Relaxed)),
-        ("tail", |l| l.words().producer.tail.store(0u32.wrapping_sub(8), Relaxed)),
+        ("tail", |l| l.control().producer.tail.store(4096, Relaxed)),
+        ("tail", |l| l.control().producer.tail.store(20, Relaxed)),
+        ("tail", |l| l.control().producer.tail.store(0u32.wrapping_sub(8), Relaxed)),
         ("kind", |l| l.bytes().store_pair(0, 5, 0)),
         ("kind", |l| l.bytes().store_pair(0, 5, 99)),
         ("len", |l| l.bytes().store_pair(0, MAX + 1, KIND_DATA)),
@@ -228,12 +228,12 @@ fn damaged_words_are_named_and_never_followed() {
     let (lane, _tx, mut rx) = lane_after_two(&[8, 8]);
     rx.next().unwrap().unwrap();
     rx.next().unwrap().unwrap();
-    lane.words().producer.tail.store(16, Relaxed);
+    lane.control().producer.tail.store(16, Relaxed);
     assert_eq!(rx.next().unwrap_err().field, "tail");
     // A head beyond the tail, or not a multiple of 8.
     for head in [64, 4, 8 + 4096] {
-        lane.words().consumer.head.store(head, Relaxed);
-        assert!(Tx::new(lane.words(), lane.bytes(), MAX).is_err(), "head {head}");
+        lane.control().consumer.head.store(head, Relaxed);
+        assert!(Tx::new(lane.control(), lane.bytes(), MAX).is_err(), "head {head}");
     }
 }
 
@@ -262,9 +262,9 @@ fn lane_after_two(lengths: &[usize; 2]) -> (Lane, Tx, Rx) {
 fn a_full_ring_says_so_and_damage_of_the_head_is_named() {
     let (lane, mut tx, mut rx) = lane(256, 0);
     while push(&mut tx, &[0; 24]) {}
-    lane.words().consumer.head.store(12, Relaxed);
+    lane.control().consumer.head.store(12, Relaxed);
     assert_eq!(tx.reserve(24).unwrap_err().field, "head");
-    lane.words().consumer.head.store(0, Relaxed);
+    lane.control().consumer.head.store(0, Relaxed);
     assert!(tx.reserve(24).unwrap().is_none());
     pop(&mut rx).unwrap();
     assert!(tx.reserve(24).unwrap().is_some());

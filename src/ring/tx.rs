@@ -1,14 +1,16 @@
 //! The producer's end of a ring: reserve, write, commit (or stage, and publish some at once).
 
-use super::{count_at, queued, set_mark, Damage, Kind, Reserved};
-use crate::layout::{record_bytes, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER};
-use crate::memory::{Bytes, Words};
-use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use super::{count_at, queued, set_mark, Kind, Reserved};
+use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::segment::layout::{
+    record_bytes, BadField, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER,
+};
+use crate::segment::memory::{Control, RingMemory};
 
 /// The producer's end of a ring.
 pub(crate) struct Tx {
-    words: Words,
-    bytes: Bytes,
+    control: Control,
+    bytes: RingMemory,
     max_message: u32,
     /// Own position.
     tail: u32,
@@ -25,35 +27,35 @@ impl Tx {
     /// Takes up the producer's end where the last producer left it.
     ///
     /// The caller holds the lane's role, so nobody else writes the producer's words.
-    pub fn new(words: Words, bytes: Bytes, max_message: u32) -> Result<Self, Damage> {
+    pub fn new(control: Control, bytes: RingMemory, max_message: u32) -> Result<Self, BadField> {
         let ring = bytes.len();
         // Acquire on both: a predecessor on another processor may have published them; pairs
         // with the Release in `commit` and in `Rx::release`.
-        let tail = words.producer.tail.load(Acquire);
-        let head = words.consumer.head.load(Acquire);
+        let tail = control.producer.tail.load(Acquire);
+        let head = control.consumer.head.load(Acquire);
         if head % RECORD_ALIGN != 0 {
-            return Err(Damage { field: "head", found: head, bound: tail });
+            return Err(BadField { field: "head", found: head, expected: tail });
         }
         let Some(used) = queued(tail, head, ring) else {
-            return Err(Damage { field: "tail", found: tail, bound: head.wrapping_add(ring) });
+            return Err(BadField { field: "tail", found: tail, expected: head.wrapping_add(ring) });
         };
-        let sent = count_at(&words.producer.marks, tail).ok_or(Damage {
+        let sent = count_at(&control.producer.marks, tail).ok_or(BadField {
             field: "tail_marks",
-            found: words.producer.marks[0].position.load(Relaxed),
-            bound: tail,
+            found: control.producer.marks[0].position.load(Relaxed),
+            expected: tail,
         })?;
         // The predecessor may have been killed between a commit and noting this.
-        let high_water = words.producer.high_water.load(Relaxed).max(used);
-        words.producer.high_water.store(high_water, Relaxed);
+        let high_water = control.producer.high_water.load(Relaxed).max(used);
+        control.producer.high_water.store(high_water, Relaxed);
         let published = tail;
-        Ok(Self { words, bytes, max_message, tail, sent, published, head, high_water })
+        Ok(Self { control, bytes, max_message, tail, sent, published, head, high_water })
     }
 
     /// Reserves room for a payload of `len` bytes; `None`: there is none now.
     ///
     /// `len` must be at most `max_message` (the caller has told its user otherwise).
     #[inline]
-    pub fn reserve(&mut self, len: u32) -> Result<Option<Reserved>, Damage> {
+    pub fn reserve(&mut self, len: u32) -> Result<Option<Reserved>, BadField> {
         debug_assert!(len <= self.max_message);
         let ring = self.bytes.len();
         let need = record_bytes(len.min(self.max_message));
@@ -76,7 +78,7 @@ impl Tx {
     /// Is there room for so many bytes, by the consumer's position of now? Where there is none,
     /// all is published: room comes only from what the consumer sees.
     #[cold]
-    fn has_room(&mut self, bytes: u32) -> Result<bool, Damage> {
+    fn has_room(&mut self, bytes: u32) -> Result<bool, BadField> {
         self.reload_head()?;
         let room = bytes <= self.bytes.len() - self.tail.wrapping_sub(self.head);
         if !room {
@@ -143,11 +145,11 @@ impl Tx {
         if self.published == self.tail {
             return;
         }
-        set_mark(&self.words.producer.marks, self.published, self.tail, self.sent);
+        set_mark(&self.control.producer.marks, self.published, self.tail, self.sent);
         self.published = self.tail;
         // The one instant at which the messages become the consumer's. Release: records and mark
         // before it; pairs with the Acquire in `Rx::reload_tail`.
-        self.words.producer.tail.store(self.tail, Release);
+        self.control.producer.tail.store(self.tail, Release);
         let used = self.tail.wrapping_sub(self.head);
         if used > self.high_water {
             self.note_high_water();
@@ -161,32 +163,32 @@ impl Tx {
             let used = self.tail.wrapping_sub(self.head);
             if used > self.high_water {
                 self.high_water = used;
-                self.words.producer.high_water.store(used, Relaxed);
+                self.control.producer.high_water.store(used, Relaxed);
             }
         }
     }
 
-    fn reload_head(&mut self) -> Result<(), Damage> {
+    fn reload_head(&mut self) -> Result<(), BadField> {
         // Acquire: the consumer is done with the bytes before it; pairs with `Rx::release`.
-        let head = self.words.consumer.head.load(Acquire);
+        let head = self.control.consumer.head.load(Acquire);
         let ring = self.bytes.len();
         let staged = self.tail.wrapping_sub(self.published);
         let used = queued(self.tail, head, ring).filter(|used| *used >= staged);
         if head % RECORD_ALIGN != 0 || used.is_none() {
-            return Err(Damage { field: "head", found: head, bound: self.published });
+            return Err(BadField { field: "head", found: head, expected: self.published });
         }
         self.head = head;
         Ok(())
     }
 
     /// The reserved bytes' memory.
-    pub fn bytes(&self) -> &Bytes {
+    pub fn bytes(&self) -> &RingMemory {
         &self.bytes
     }
 
     /// The lane's words.
-    pub fn words(&self) -> &Words {
-        &self.words
+    pub fn control(&self) -> &Control {
+        &self.control
     }
 
     /// Longest message, in bytes.
@@ -204,11 +206,11 @@ impl Tx {
     /// there.
     pub fn republish(&mut self) {
         self.publish();
-        self.words.producer.tail.store(self.tail, Release);
+        self.control.producer.tail.store(self.tail, Release);
     }
 
     /// Is everything released that was committed or staged?
-    pub fn drained(&mut self) -> Result<bool, Damage> {
+    pub fn is_drained(&mut self) -> Result<bool, BadField> {
         self.reload_head()?;
         Ok(self.tail == self.head)
     }

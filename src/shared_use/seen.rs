@@ -4,8 +4,8 @@
 use super::accept;
 use crate::channel::{inspect, Options};
 use crate::error::{Error, Result};
-use crate::sync::AtomicU32;
-use crate::sync::Ordering::Relaxed;
+use crate::segment::atomic::AtomicU32;
+use crate::segment::atomic::Ordering::Relaxed;
 use crate::sysv::shm::{AttachOptions, ShmId, ShmStat};
 use crate::sysv::Key;
 
@@ -38,7 +38,7 @@ pub fn look(options: &Options) -> Result<Seen> {
 
 impl core::fmt::Display for Seen {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        crate::status::write_stat(f, self.key, self.id, &self.stat)?;
+        crate::channel::status::write_stat(f, self.key, self.id, &self.stat)?;
         let (protocol, written) = ("protocol    shared_use_st, written_by_you", self.written);
         writeln!(f, "{protocol} {written}")
     }
@@ -49,7 +49,7 @@ impl Seen {
     pub fn json(&self) -> String {
         let mut text = String::from("{");
         // Writing to a String does not fail.
-        let _ = crate::status::write_stat_json(&mut text, self.key, self.id, &self.stat);
+        let _ = crate::channel::status::write_stat_json(&mut text, self.key, self.id, &self.stat);
         text + &format!("\"protocol\":\"shared_use_st\",\"written_by_you\":{}}}", self.written)
     }
 }

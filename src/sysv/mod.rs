@@ -9,6 +9,7 @@
 
 pub(crate) mod info;
 pub mod key;
+pub(crate) mod limits;
 pub mod sem;
 pub mod shm;
 

@@ -64,7 +64,7 @@ impl Ground {
         let mut consumer = self.open().unwrap().into_consumer().unwrap();
         for _ in 0..3 {
             first.send(&[b'x'; 60], Deadline::Now).unwrap();
-            while consumer.peek().unwrap().is_some() {}
+            while consumer.next_record().unwrap().is_some() {}
             consumer.release();
         }
         first.send(b"after the pad", Deadline::Now).unwrap();
@@ -148,7 +148,7 @@ impl Ground {
         // What a ring can hold at most, of empty messages, in every lane; twice.
         let most = 2 * GEOMETRY.lanes * GEOMETRY.ring_bytes / 8;
         let (mut count, mut bytes, mut buffer) = (0, 0, [0; LONGEST]);
-        while let Some(record) = consumer.peek()? {
+        while let Some(record) = consumer.next_record()? {
             assert!(record.len() <= buffer.len(), "a message of {} bytes", record.len());
             record.copy_to(&mut buffer);
             assert!(matches!(record.kind(), Kind::Data | Kind::End));
@@ -158,12 +158,12 @@ impl Ground {
         }
         consumer.release_within(bytes / 2, 1)?;
         consumer.wait(Deadline::Now)?;
-        while consumer.peek()?.is_some() {
+        while consumer.next_record()?.is_some() {
             count += 1;
             assert!(count <= most, "more messages than there is room for");
         }
         consumer.release();
-        consumer.close()?;
+        consumer.announce_close()?;
         consumer.wait(Deadline::Now).map(drop)
     }
 
@@ -175,9 +175,9 @@ impl Ground {
                 slot.write(0, &[b'z'; 100][..length]);
                 slot.commit(length);
             }
-            producer.drained()?;
+            producer.is_drained()?;
             producer.closing();
-            producer.unreleased()?;
+            producer.queued()?;
         }
         match producer.send(&[b'!'; 100], Deadline::Now) {
             Err(Error::TimedOut { .. }) => Ok(()),

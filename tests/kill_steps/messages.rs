@@ -129,7 +129,7 @@ fn a_receiver_killed_at_any_instruction_loses_nothing() {
                     let mut to = File::from(to);
                     let mut line = [0; 201];
                     mark();
-                    while let Some(record) = consumer.peek().expect("peek") {
+                    while let Some(record) = consumer.next_record().expect("peek") {
                         record.copy_to(&mut line);
                         line[record.len()] = b'\n';
                         to.write_all(&line[..=record.len()]).expect("write");

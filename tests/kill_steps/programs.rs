@@ -159,7 +159,7 @@ fn a_server_that_prints_and_removes() {
 fn end_and_remove(channel: &Channel) -> Vec<u8> {
     fresh(|| {
         let mut server = consumer(channel);
-        server.close().expect("close");
+        server.announce_close().expect("close");
         let got = drain(&mut server);
         server.channel().remove().expect("remove");
         lines(&got)

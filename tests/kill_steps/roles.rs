@@ -46,7 +46,7 @@ fn a_channel_removed_at_any_instruction_of_a_joiner_leaves_nothing() {
                 // Who removes waits for the lock, and its holder stands still.
                 if !creation_locked(channel) {
                     fresh(|| {
-                        shmdemo::remove(&options(channel), true, false).expect("remove");
+                        shmdemo::remove(&options(channel), true).expect("remove");
                         Vec::new()
                     });
                 }

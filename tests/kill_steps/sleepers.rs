@@ -105,7 +105,7 @@ fn a_receiver_killed_at_any_instruction_leaves_no_client_asleep() {
                 // Taking the role woke it.
                 until("the client sleeps again", || asleep(&channel, ROOM_BELL));
                 mark();
-                while from.peek().expect("peek").is_some() {}
+                while from.next_record().expect("peek").is_some() {}
                 from.release();
                 mark();
             });

@@ -67,7 +67,7 @@ impl Starters for Library {
         };
         loop {
             let mut lines = Vec::new();
-            while let Some(record) = from.peek().expect("peek") {
+            while let Some(record) = from.next_record().expect("peek") {
                 let begin = lines.len();
                 lines.resize(begin + record.len(), 0);
                 record.copy_to(&mut lines[begin..]);

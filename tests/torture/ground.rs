@@ -55,7 +55,7 @@ pub fn ends(begin: u32, lengths: &[usize]) -> Vec<u32> {
 /// All that a consumer can take, released at the end.
 pub fn drain(consumer: &mut Consumer) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
-    while let Some(record) = consumer.peek().expect("peek") {
+    while let Some(record) = consumer.next_record().expect("peek") {
         let mut bytes = vec![0; record.len()];
         record.copy_to(&mut bytes);
         if record.kind() == Kind::End {
@@ -101,6 +101,6 @@ pub fn creation_locked(channel: &Channel) -> bool {
 
 /// Removes the channel, by fair means; nothing is left of it.
 pub fn clear(channel: &Channel) {
-    shmdemo::remove(&options(channel), false, false).expect("remove");
+    shmdemo::remove(&options(channel), false).expect("remove");
     assert_eq!(objects(channel.key), (0, 0), "segments and semaphore sets");
 }

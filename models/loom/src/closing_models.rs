@@ -17,9 +17,9 @@ fn a_message_is_seen_by_the_server_or_its_sender_is_told() {
             other.header.is_closing()
         });
         // `Consumer::close`, then all that is left is taken.
-        channel.header.say_closing();
+        channel.header.announce_close();
         for rx in &mut receiver.lanes {
-            rx.freeze().unwrap();
+            rx.stop_looking().unwrap();
         }
         let taken = receiver.take();
         let told = producer.join().unwrap();

@@ -1,9 +1,9 @@
 //! A peer is killed, or stopped, between any two of its steps.
 
-use crate::layout::record_bytes;
 use crate::peers::{explore_deaths, message, of_lane, Channel};
 use crate::ring::counters;
-use crate::sync::mortal;
+use crate::segment::atomic::mortal;
+use crate::segment::layout::record_bytes;
 use loom::sync::atomic::AtomicBool;
 use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use loom::thread;
@@ -22,7 +22,7 @@ fn killed_producer(name: &str, preemptions: usize, count: u32, succeeded: bool) 
             thread::spawn(move || {
                 let mut sender = channel.sender(0);
                 let lived = mortal(steps, || (0..count).for_each(|n| sender.send(&message(n))));
-                let tail = channel.lanes[0].0.words().producer.tail.load(Relaxed);
+                let tail = channel.lanes[0].0.control().producer.tail.load(Relaxed);
                 if succeeded {
                     channel.server.raise();
                     channel.sender(0).send(&message(NEXT));
@@ -43,7 +43,7 @@ fn killed_producer(name: &str, preemptions: usize, count: u32, succeeded: bool) 
         let mut wanted: Vec<_> = (0..sent).map(message).collect();
         wanted.extend(succeeded.then(|| message(NEXT)));
         assert_eq!(of_lane(&taken, 0), wanted);
-        let seen = counters(&channel.lanes[0].0.words(), 64).unwrap();
+        let seen = counters(&channel.lanes[0].0.control(), 64).unwrap();
         assert_eq!((seen.sent, seen.received), (wanted.len() as u32, wanted.len() as u32));
         lived
     });
@@ -76,8 +76,8 @@ fn killed_server(name: &str, preemptions: usize) {
         });
         channel.lanes[0].1.raise();
         let mut taken = before.into_inner().unwrap();
-        let (words, known) = (channel.lanes[0].0.words(), taken.len() as u32);
-        let released = counters(&words, 16).unwrap().received;
+        let (control, known) = (channel.lanes[0].0.control(), taken.len() as u32);
+        let released = counters(&control, 16).unwrap().received;
         assert!(released <= known, "{released} released, {known} seen");
         let mut successor = channel.receiver();
         // What was seen and not released comes again.
@@ -87,7 +87,7 @@ fn killed_server(name: &str, preemptions: usize) {
         producer.join().unwrap();
         let wanted: Vec<_> = (0..COUNT).map(message).collect();
         assert_eq!(taken, wanted);
-        let seen = counters(&words, 16).unwrap();
+        let seen = counters(&control, 16).unwrap();
         assert_eq!((seen.sent, seen.received, seen.queued_bytes), (COUNT, COUNT, 0));
         lived
     });

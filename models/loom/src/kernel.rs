@@ -1,7 +1,7 @@
 //! What the kernel does for a doorbell: a semaphore.
 
-use crate::doorbell::{End, Rest, Wake};
-use crate::sync::step;
+use crate::segment::atomic::step;
+use crate::wake::doorbell::{End, Rest, Wake};
 use loom::sync::{Condvar, Mutex};
 
 /// The semaphore of one doorbell. Its sleeps have no time limit: a lost wake-up blocks a model for
@@ -34,7 +34,7 @@ impl Wake for Bell {
 }
 
 impl Rest for Bell {
-    type Error = crate::ring::Damage;
+    type Error = crate::segment::layout::BadField;
 
     fn rest(&self) -> Result<End, Self::Error> {
         step();

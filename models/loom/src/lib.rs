@@ -2,12 +2,12 @@
 //! model in every order of its threads' steps (up to a number of preemptions) and with every
 //! value that the C11 memory model lets a load return.
 //!
-//! `layout.rs`, `ring.rs` with `ring/`, `doorbell.rs` and `closing.rs` are the library's own files. What stands
-//! in for something else is here:
+//! `segment/layout.rs`, `segment/closing.rs`, the folder `ring` and `wake/doorbell.rs` are the library's
+//! own files. What stands in for something else is here:
 //!
 //! | module | in place of |
 //! | --- | --- |
-//! | `sync` | the atomics; each operation of a thread that is to die or to stop may be its last |
+//! | `atomic` | the atomics; each operation of a thread that is to die or to stop may be its last |
 //! | `memory` | the segment; payload and record headers are relaxed atomics, word by word, so a missing Release or Acquire shows as stale bytes |
 //! | `kernel` | semaphores |
 //!
@@ -20,19 +20,15 @@
 #![cfg(test)]
 #![allow(dead_code)] // of the library's files, the models use a part
 
-#[path = "../../../src/closing.rs"]
-mod closing;
-#[path = "../../../src/doorbell.rs"]
-mod doorbell;
-#[path = "../../../src/layout.rs"]
-mod layout;
-#[path = "../../../src/ring.rs"]
+#[path = "../../../src/ring/mod.rs"]
 mod ring;
 
+mod segment;
+
+mod wake;
+
 mod kernel;
-mod memory;
 mod peers;
-mod sync;
 
 mod closing_models;
 mod death_models;

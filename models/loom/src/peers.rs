@@ -1,11 +1,11 @@
 //! Producers and consumers as `producer.rs` and `consumer.rs` make them of `Tx`, `Rx` and
 //! doorbells, and the run of a model.
 
-use crate::doorbell::End;
 use crate::kernel::Bell;
-use crate::layout::{record_bytes, Header};
-use crate::memory::{header, Lane};
 use crate::ring::{Kind, Reserved, Rx, Tx};
+use crate::segment::layout::{record_bytes, Header};
+use crate::segment::memory::{header, Lane};
+use crate::wake::doorbell::End;
 use loom::model::Builder;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Channel {
     }
 
     pub fn sender(self: &Arc<Self>, lane: usize) -> Sender {
-        let tx = Tx::new(self.lanes[lane].0.words(), self.lanes[lane].0.bytes(), MAX).unwrap();
+        let tx = Tx::new(self.lanes[lane].0.control(), self.lanes[lane].0.bytes(), MAX).unwrap();
         let mut sender = Sender { channel: self.clone(), lane, tx, unrung: true };
         // As `Channel::into_producer`: what a predecessor committed and did not ring for.
         sender.ring();
@@ -83,12 +83,12 @@ impl Channel {
     }
 
     pub fn receiver(self: &Arc<Self>) -> Receiver {
-        let rx = |lane: &(Lane, Bell)| Rx::new(lane.0.words(), lane.0.bytes(), MAX).unwrap();
+        let rx = |lane: &(Lane, Bell)| Rx::new(lane.0.control(), lane.0.bytes(), MAX).unwrap();
         let receiver =
             Receiver { channel: self.clone(), lanes: self.lanes.iter().map(rx).collect() };
         // As `Channel::into_consumer`: what a predecessor released and did not ring for.
         for (rx, (_, bell)) in receiver.lanes.iter().zip(&self.lanes) {
-            let _ = rx.words().room_bell.ring(bell);
+            let _ = rx.control().room_bell.ring(bell);
         }
         receiver
     }
@@ -147,8 +147,8 @@ impl Sender {
         while !self.try_send(message) {
             self.ring();
             let need = (2 * record_bytes(len)).max(self.tx.bytes().len() / 2);
-            let (words, tx) = (lane.words(), &mut self.tx);
-            let room = words.room_bell.sleep(need, bell, || Ok(tx.reserve(len)?.is_some()));
+            let (control, tx) = (lane.control(), &mut self.tx);
+            let room = control.room_bell.sleep(need, bell, || Ok(tx.reserve(len)?.is_some()));
             room.unwrap();
         }
         self.ring();
@@ -161,7 +161,7 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Takes and releases all there is, as `Consumer::peek` and `release`.
+    /// Takes and releases all there is, as `Consumer::next_record` and `release`.
     pub fn take_each(&mut self, mut each: impl FnMut(usize, Vec<u8>)) {
         for (lane, rx) in self.lanes.iter_mut().enumerate() {
             while let Some(found) = rx.next().unwrap() {
@@ -173,7 +173,7 @@ impl Receiver {
         for (rx, (_, bell)) in self.lanes.iter_mut().zip(&self.channel.lanes) {
             if rx.holds() {
                 let (free, most) = (rx.release(), rx.bytes().len());
-                rx.words().room_bell.ring_for_room(free, most, bell);
+                rx.control().room_bell.ring_for_room(free, most, bell);
             }
         }
     }

@@ -50,7 +50,7 @@ fn key(spec: &Spec, direction: u32) -> Result<Key> {
 
 fn remove(key: Key) {
     // The receiver has removed it unless it failed.
-    let _ = shmdemo::remove(&options(key), true, false);
+    let _ = shmdemo::remove(&options(key), true);
 }
 
 impl Transport for Shmdemo {
@@ -140,7 +140,7 @@ impl Rx for Receiver {
     fn receive(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         loop {
             let mut some = false;
-            while let Some(record) = self.consumer.peek()? {
+            while let Some(record) = self.consumer.next_record()? {
                 let message = &mut self.buffer[..record.len()];
                 record.copy_to(message);
                 each(message)?;

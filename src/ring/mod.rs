@@ -7,29 +7,15 @@
 //! `ring_bytes` queued and be a multiple of 8, a record must be of a known kind, not longer than
 //! `max_message`, and end before both the published position and the ring's end.
 
-// With their paths: the models include these files from elsewhere.
-#[path = "ring/rx.rs"]
 mod rx;
-#[path = "ring/tx.rs"]
 mod tx;
 
-use crate::layout::{Mark, RECORD_ALIGN};
-use crate::memory::Words;
-use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::{fence, load_acquire};
+use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::segment::atomic::{fence, load_acquire};
+use crate::segment::layout::{BadField, Mark, RECORD_ALIGN};
+use crate::segment::memory::Control;
 pub(crate) use rx::Rx;
 pub(crate) use tx::Tx;
-
-/// A word of a lane that holds what it must not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Damage {
-    /// Name as in the memory map.
-    pub field: &'static str,
-    /// The value read.
-    pub found: u32,
-    /// The bound that it breaks.
-    pub bound: u32,
-}
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,20 +76,21 @@ fn set_mark(marks: &[Mark; 2], old: u32, new: u32, count: u32) {
 }
 
 /// First values of a new lane: empty, at `position` (0; tests begin near the wrap).
-pub(crate) fn init(words: &Words, position: u32) {
-    for marks in [&words.producer.marks, &words.consumer.marks] {
+pub(crate) fn init(control: &Control, position: u32) {
+    for marks in [&control.producer.marks, &control.consumer.marks] {
         for mark in marks {
             mark.position.store(position, Relaxed);
             mark.count.store(0, Relaxed);
         }
     }
-    let counters = [&words.producer.too_long, &words.producer.refused, &words.producer.high_water];
+    let counters =
+        [&control.producer.too_long, &control.producer.refused, &control.producer.high_water];
     for counter in counters {
         counter.store(0, Relaxed);
     }
-    words.consumer.head.store(position, Relaxed);
-    words.producer.tail.store(position, Relaxed);
-    words.room_bell.init();
+    control.consumer.head.store(position, Relaxed);
+    control.producer.tail.store(position, Relaxed);
+    control.room_bell.init();
 }
 
 /// A lane as an onlooker sees it.
@@ -120,30 +107,30 @@ pub(crate) struct Counters {
 /// Reads a lane's counters without a role, and without a store: the attach may be read-only.
 /// While both sides run, a consistent pair of positions is looked for a few times, then the last
 /// one taken.
-pub(crate) fn counters(words: &Words, ring: u32) -> Result<Counters, Damage> {
+pub(crate) fn counters(control: &Control, ring: u32) -> Result<Counters, BadField> {
     let mut tries = 0;
     loop {
         tries += 1;
         // Acquire: the marks of these positions are filled; pairs with the Release of
         // `Tx::commit` and `Rx::release`.
-        let head = load_acquire(&words.consumer.head);
-        let tail = load_acquire(&words.producer.tail);
-        let sent = count_at(&words.producer.marks, tail);
-        let received = count_at(&words.consumer.marks, head);
+        let head = load_acquire(&control.consumer.head);
+        let tail = load_acquire(&control.producer.tail);
+        let sent = count_at(&control.producer.marks, tail);
+        let received = count_at(&control.consumer.marks, head);
         let bytes = queued(tail, head, ring);
         // The marks above are read before the positions are read again.
         fence(Acquire);
-        let steady =
-            words.consumer.head.load(Relaxed) == head && words.producer.tail.load(Relaxed) == tail;
+        let steady = control.consumer.head.load(Relaxed) == head
+            && control.producer.tail.load(Relaxed) == tail;
         let (Some(sent), Some(received), Some(queued_bytes)) = (sent, received, bytes) else {
             if steady || tries > 1000 {
-                let bad = |field, found, bound| Err(Damage { field, found, bound });
+                let bad = |field, found, expected| Err(BadField { field, found, expected });
                 return match (bytes, sent) {
                     (None, _) => bad("tail", tail, head.wrapping_add(ring)),
                     (_, None) => {
-                        bad("tail_marks", words.producer.marks[0].position.load(Relaxed), tail)
+                        bad("tail_marks", control.producer.marks[0].position.load(Relaxed), tail)
                     }
-                    _ => bad("head_marks", words.consumer.marks[0].position.load(Relaxed), head),
+                    _ => bad("head_marks", control.consumer.marks[0].position.load(Relaxed), head),
                 };
             }
             continue;
@@ -153,15 +140,14 @@ pub(crate) fn counters(words: &Words, ring: u32) -> Result<Counters, Damage> {
                 sent,
                 received,
                 queued_bytes,
-                too_long: words.producer.too_long.load(Relaxed),
-                refused: words.producer.refused.load(Relaxed),
+                too_long: control.producer.too_long.load(Relaxed),
+                refused: control.producer.refused.load(Relaxed),
                 // Noted after the commit: not yet, if the producer was killed in between.
-                high_water: words.producer.high_water.load(Relaxed).max(queued_bytes),
+                high_water: control.producer.high_water.load(Relaxed).max(queued_bytes),
             });
         }
     }
 }
 
 #[cfg(all(test, not(loom)))]
-#[path = "ring/tests.rs"]
 mod tests;

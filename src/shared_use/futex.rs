@@ -1,7 +1,7 @@
 //! Sleeping on a word of the segment, and waking who sleeps there: `futex(2)`.
 #![allow(unsafe_code)]
 
-use crate::sync::AtomicU32;
+use crate::segment::atomic::AtomicU32;
 use core::ptr;
 use core::time::Duration;
 #[cfg(target_pointer_width = "32")]
@@ -75,7 +75,7 @@ pub fn wake(word: &AtomicU32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::Ordering;
+    use crate::segment::atomic::Ordering;
     use std::time::Instant;
 
     #[test]

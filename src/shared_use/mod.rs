@@ -10,24 +10,27 @@
 //! but the order of the two stores protects the text: use the ring where both ends are ours.
 #![allow(unsafe_code)]
 
+use crate::channel::admin::remove_both;
+use crate::channel::claimant::Claimant;
+use crate::channel::roles::Roles;
 use crate::channel::{inspect, Options};
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result, Role};
-use crate::futex;
-use crate::process::Claimant;
-use crate::roles::Roles;
-use crate::sync::AtomicU32;
-use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::segment::atomic::AtomicU32;
+use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sysv::shm::{self, Attach, ShmId};
 use crate::sysv::Key;
 use core::time::Duration;
 use nix::errno::Errno;
 
+mod admin;
+mod futex;
 mod seen;
 pub(crate) mod text;
 
+pub use crate::segment::shared_use_st::{segment_bytes, MAX_TEXT_BYTES, TEXT_BYTES};
+pub use admin::{remove, set};
 pub use seen::{look, Seen};
-pub use text::{segment_bytes, MAX_TEXT_BYTES, TEXT_BYTES};
 
 /// How often the flag of a peer that rings no bell is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -131,7 +134,7 @@ impl SharedUseSegment {
         let new_text = text::wanted(options)?.unwrap_or(TEXT_BYTES);
         let size = segment_bytes(new_text);
         if roles.in_use()?.is_none() {
-            roles.set_tickets(1)?;
+            roles.set_free_lanes(1)?;
         }
         let mut made = false;
         let id = match inspect::find_segment(key)? {
@@ -317,7 +320,7 @@ impl SharedUseSegment {
     /// # Errors
     /// [`Error::System`] with EPERM for anybody but owner, creator and root.
     pub fn remove(&self) -> Result<()> {
-        crate::manage::remove_both(self.options.key, Some(self.attach.id()), Some(&self.roles))
+        remove_both(self.options.key, Some(self.attach.id()), Some(&self.roles))
     }
 
     /// Its key.

@@ -1,11 +1,10 @@
 //! Waiting: looking for a while where that pays, then sleeping.
 
-use crate::bell::Bell;
+use super::bell::Bell;
+use super::doorbell::{End, Rest, Wake};
 use crate::deadline::Deadline;
-pub(crate) use crate::doorbell::End;
-use crate::doorbell::{Rest, Wake};
 use crate::error::{Error, Result};
-use crate::layout::Doorbell;
+use crate::segment::layout::Doorbell;
 use crate::sysv::{sem, SysError};
 use core::time::Duration;
 
@@ -46,7 +45,7 @@ pub(crate) enum Look {
 /// this very one. So two that are busy always look, and where a message comes now and then nobody
 /// does, but for one sleep of [`PROBE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Patience {
+pub(crate) struct SpinPolicy {
     /// More than one processor is online; not asked yet before the first wait.
     several: Option<bool>,
     /// What looking was worth lately: rounds of the next look (several), or a score (one).
@@ -62,7 +61,7 @@ fn several_processors() -> bool {
     matches!(online, Ok(Some(online)) if online > 1)
 }
 
-impl Patience {
+impl SpinPolicy {
     pub const fn new() -> Self {
         Self { several: None, worth: MOST, unseen: 0 }
     }
@@ -111,7 +110,7 @@ pub(crate) fn sleep(
     doorbell: &Doorbell,
     bed: &Bed,
     need: u32,
-    patience: &mut Patience,
+    spin: &mut SpinPolicy,
     ready: &mut dyn FnMut(Look) -> Result<bool>,
 ) -> Result<End> {
     if ready(Look::Full)? {
@@ -120,7 +119,7 @@ pub(crate) fn sleep(
     if bed.deadline.passed() {
         return Ok(End::Time);
     }
-    if patience.look(ready)? {
+    if spin.look(ready)? {
         return Ok(End::Ready);
     }
     doorbell.sleep(need, bed, || ready(Look::Last))
@@ -163,9 +162,9 @@ mod tests {
     use super::*;
 
     /// Looks that find nothing, or something at once: how many.
-    fn look(patience: &mut Patience, finds: bool) -> u32 {
+    fn look(spin: &mut SpinPolicy, finds: bool) -> u32 {
         let mut asked = 0;
-        let found = patience.look(&mut |_| {
+        let found = spin.look(&mut |_| {
             asked += 1;
             Ok(finds)
         });
@@ -175,29 +174,29 @@ mod tests {
 
     #[test]
     fn with_one_processor_it_is_given_away_twice_at_most_and_not_where_that_brings_nothing() {
-        let mut patience = Patience { several: Some(false), ..Patience::new() };
+        let mut spin = SpinPolicy { several: Some(false), ..SpinPolicy::new() };
         for _ in 0..MOST {
-            assert_eq!(look(&mut patience, false), YIELDS);
+            assert_eq!(look(&mut spin, false), YIELDS);
         }
-        let asked: Vec<u32> = (0..3 * PROBE).map(|_| look(&mut patience, false)).collect();
+        let asked: Vec<u32> = (0..3 * PROBE).map(|_| look(&mut spin, false)).collect();
         assert_eq!(asked.iter().filter(|n| **n > 0).count(), 3, "{asked:?}");
         // One probe that pays is followed by looks, until they were in vain as often as it gained.
-        while look(&mut patience, true) == 0 {}
-        let paid: Vec<u32> = (0..4).map(|_| look(&mut patience, false)).collect();
+        while look(&mut spin, true) == 0 {}
+        let paid: Vec<u32> = (0..4).map(|_| look(&mut spin, false)).collect();
         assert_eq!(paid, [YIELDS, YIELDS, 0, 0]);
     }
 
     #[test]
     fn looking_in_vain_ends_but_for_a_rare_probe_and_one_that_pays_begins_anew() {
         let all = ROUNDS * LOOKS;
-        let mut patience = Patience { several: Some(true), ..Patience::new() };
-        assert_eq!(look(&mut patience, false), all);
-        let asked: Vec<u32> = (0..10).map(|_| look(&mut patience, false)).collect();
+        let mut spin = SpinPolicy { several: Some(true), ..SpinPolicy::new() };
+        assert_eq!(look(&mut spin, false), all);
+        let asked: Vec<u32> = (0..10).map(|_| look(&mut spin, false)).collect();
         assert!(asked.windows(2).all(|pair| pair[1] <= pair[0]), "{asked:?}");
         assert_eq!(asked[9], 0, "{asked:?}");
-        let probes = (0..4 * PROBE).filter(|_| look(&mut patience, false) > 0).count();
+        let probes = (0..4 * PROBE).filter(|_| look(&mut spin, false) > 0).count();
         assert_eq!(probes, 4);
-        while look(&mut patience, true) == 0 {}
-        assert_eq!(look(&mut patience, false), all);
+        while look(&mut spin, true) == 0 {}
+        assert_eq!(look(&mut spin, false), all);
     }
 }

@@ -1,6 +1,6 @@
 //! Which limit of the system was met, its value, and how to raise it; what else a failed call means.
 
-use crate::sysv::{info, SysError};
+use super::{info, SysError};
 use core::fmt;
 use nix::errno::Errno;
 

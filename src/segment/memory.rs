@@ -5,38 +5,38 @@
 //! they are copied, each once.
 #![allow(unsafe_code)]
 
-use crate::layout::{Geometry, Header, LaneWords, HEADER_BYTES, LANE_WORDS_BYTES};
+use super::layout::{Geometry, Header, LaneControl, HEADER_BYTES, LANE_CONTROL_BYTES};
 use crate::sysv::shm::Attach;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
 /// The words of one lane. Valid while the [`Segment`] it came from lives.
-pub(crate) struct Words(NonNull<LaneWords>);
+pub(crate) struct Control(NonNull<LaneControl>);
 
 // SAFETY: what it points to are atomics in memory of the process, see `Attach`.
-unsafe impl Send for Words {}
+unsafe impl Send for Control {}
 
-impl Deref for Words {
-    type Target = LaneWords;
+impl Deref for Control {
+    type Target = LaneControl;
 
-    fn deref(&self) -> &LaneWords {
+    fn deref(&self) -> &LaneControl {
         // SAFETY: `Segment::lane` made it from an aligned address inside the segment, and its
-        // user (`Producer`, `Consumer`) owns the segment and drops it last. LaneWords is made of
+        // user (`Producer`, `Consumer`) owns the segment and drops it last. LaneControl is made of
         // atomics alone, valid for any bits and for writes by others.
         unsafe { self.0.as_ref() }
     }
 }
 
 /// The bytes of one ring. Valid while the [`Segment`] it came from lives.
-pub(crate) struct Bytes {
+pub(crate) struct RingMemory {
     base: NonNull<u8>,
     len: u32,
 }
 
-// SAFETY: as for `Words`.
-unsafe impl Send for Bytes {}
+// SAFETY: as for `Control`.
+unsafe impl Send for RingMemory {}
 
-impl Bytes {
+impl RingMemory {
     /// Size of the ring.
     pub fn len(&self) -> u32 {
         self.len
@@ -121,7 +121,7 @@ impl Segment {
     pub fn header(&self) -> &Header {
         // SAFETY: shmat gives page-aligned memory of `bytes()` bytes, at least a header (checked
         // in `new`); Header is made of atomics alone, valid for any bits. A read-only attach is
-        // read only: the code that stores is never reached with one (see `status.rs`).
+        // read only: the code that stores is never reached with one (see `channel/status.rs`).
         unsafe { self.attach.base().cast::<Header>().as_ref() }
     }
 
@@ -130,45 +130,46 @@ impl Segment {
     /// # Panics
     /// If the segment is too small for it, or there is no such lane: `Geometry::from_header` has
     /// checked the geometry against the segment's true size.
-    pub fn lane(&self, geometry: &Geometry, number: u32) -> (Words, Bytes) {
+    pub fn lane(&self, geometry: &Geometry, number: u32) -> (Control, RingMemory) {
         assert!(number < geometry.lanes);
         assert!(geometry.segment_bytes() as usize <= self.attach.bytes());
         let offset = (HEADER_BYTES + number * geometry.lane_bytes()) as usize;
         // SAFETY: number < lanes, so the lane ends at or before segment_bytes, which the attach
         // holds (both asserted above).
-        let words = unsafe { NonNull::new_unchecked(self.attach.base().as_ptr().add(offset)) };
+        let control = unsafe { NonNull::new_unchecked(self.attach.base().as_ptr().add(offset)) };
         // SAFETY: the ring follows the words inside the same lane.
-        let ring = unsafe { NonNull::new_unchecked(words.as_ptr().add(LANE_WORDS_BYTES as usize)) };
-        (Words(words.cast()), Bytes { base: ring, len: geometry.ring_bytes })
+        let ring =
+            unsafe { NonNull::new_unchecked(control.as_ptr().add(LANE_CONTROL_BYTES as usize)) };
+        (Control(control.cast()), RingMemory { base: ring, len: geometry.ring_bytes })
     }
 }
 
 /// One lane in private memory, for tests.
 #[cfg(test)]
 pub(crate) struct Lane {
-    memory: Vec<core::mem::MaybeUninit<LaneWords>>,
+    memory: Vec<core::mem::MaybeUninit<LaneControl>>,
     ring: u32,
 }
 
 #[cfg(test)]
 impl Lane {
-    /// A lane with a ring of `ring` bytes, a multiple of [`LANE_WORDS_BYTES`] rounded up.
+    /// A lane with a ring of `ring` bytes, a multiple of [`LANE_CONTROL_BYTES`] rounded up.
     pub fn alone(ring: u32) -> Self {
-        let count = 1 + ring.div_ceil(LANE_WORDS_BYTES) as usize;
+        let count = 1 + ring.div_ceil(LANE_CONTROL_BYTES) as usize;
         // All zero is what the kernel gives.
         let memory = (0..count).map(|_| core::mem::MaybeUninit::zeroed()).collect();
         Self { memory, ring }
     }
 
-    pub fn words(&self) -> Words {
+    pub fn control(&self) -> Control {
         // Never written through this reference: the words are atomics.
-        Words(NonNull::from(&self.memory[0]).cast())
+        Control(NonNull::from(&self.memory[0]).cast())
     }
 
-    pub fn bytes(&self) -> Bytes {
+    pub fn bytes(&self) -> RingMemory {
         let base = self.memory.as_ptr().cast_mut().cast::<u8>();
         // SAFETY: `alone` allocated the words and at least `ring` bytes behind them.
-        let base = unsafe { base.add(LANE_WORDS_BYTES as usize) };
-        Bytes { base: NonNull::new(base).unwrap(), len: self.ring }
+        let base = unsafe { base.add(LANE_CONTROL_BYTES as usize) };
+        RingMemory { base: NonNull::new(base).unwrap(), len: self.ring }
     }
 }

@@ -48,9 +48,9 @@
 //!
 //! Whoever may write the segment may write any of these words at any time. They are read once,
 //! into a local, and checked in three places only: `Geometry::from_header` (the header),
-//! `ring.rs` (positions and records) and `doorbell.rs` (which takes any value).
+//! `ring/` (positions and records) and `wake/doorbell.rs` (which takes any value).
 
-use crate::sync::AtomicU32;
+use super::atomic::AtomicU32;
 
 /// First word of the segment: the bytes `SHMD` on a little-endian machine.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"SHMD");
@@ -111,7 +111,7 @@ pub(crate) struct Header {
     pub server_bell: Doorbell,
 }
 
-/// Where one sleeper waits and others wake it: see `doorbell.rs`.
+/// Where one sleeper waits and others wake it: see `wake/doorbell.rs`.
 #[repr(C, align(64))]
 pub(crate) struct Doorbell {
     pub awaiting: AtomicU32,
@@ -144,7 +144,7 @@ pub(crate) struct ConsumerLine {
 
 /// A lane without its ring, which follows it.
 #[repr(C, align(64))]
-pub(crate) struct LaneWords {
+pub(crate) struct LaneControl {
     pub producer: ProducerLine,
     pub consumer: ConsumerLine,
     pub room_bell: Doorbell,
@@ -153,7 +153,7 @@ pub(crate) struct LaneWords {
 /// Size of the header, in bytes.
 pub const HEADER_BYTES: u32 = 128;
 /// Size of a lane's words before its ring, in bytes.
-pub const LANE_WORDS_BYTES: u32 = 192;
+pub const LANE_CONTROL_BYTES: u32 = 192;
 
 /// The map above, checked where the real atomics are used.
 #[cfg(not(loom))]
@@ -185,18 +185,18 @@ const _: () = {
     assert!(offset_of!(Header, max_message) == 32);
     assert!(offset_of!(Header, closing) == 36);
     assert!(offset_of!(Header, server_bell) == 64);
-    assert!(size_of::<LaneWords>() == LANE_WORDS_BYTES as usize);
-    assert!(align_of::<LaneWords>() == LINE);
-    assert!(offset_of!(LaneWords, producer) == 0);
+    assert!(size_of::<LaneControl>() == LANE_CONTROL_BYTES as usize);
+    assert!(align_of::<LaneControl>() == LINE);
+    assert!(offset_of!(LaneControl, producer) == 0);
     assert!(offset_of!(ProducerLine, tail) == 0);
     assert!(offset_of!(ProducerLine, marks) == 4);
     assert!(offset_of!(ProducerLine, too_long) == 20);
     assert!(offset_of!(ProducerLine, refused) == 24);
     assert!(offset_of!(ProducerLine, high_water) == 28);
-    assert!(offset_of!(LaneWords, consumer) == 64);
+    assert!(offset_of!(LaneControl, consumer) == 64);
     assert!(offset_of!(ConsumerLine, head) == 0);
     assert!(offset_of!(ConsumerLine, marks) == 4);
-    assert!(offset_of!(LaneWords, room_bell) == 128);
+    assert!(offset_of!(LaneControl, room_bell) == 128);
     assert!(offset_of!(Doorbell, awaiting) == 0);
     assert!(offset_of!(Doorbell, need) == 4);
     assert!(size_of::<Mark>() == 8);
@@ -250,7 +250,7 @@ pub struct BadField {
 impl Geometry {
     /// Distance from one lane to the next, in bytes.
     pub const fn lane_bytes(&self) -> u32 {
-        LANE_WORDS_BYTES + self.ring_bytes
+        LANE_CONTROL_BYTES + self.ring_bytes
     }
 
     /// Size of the whole segment, in bytes; at most 33 × 16 MiB, so it always fits.
@@ -285,7 +285,7 @@ impl Geometry {
     /// # Errors
     /// The first field that is wrong.
     pub(crate) fn from_header(header: &Header, true_bytes: usize) -> Result<Self, BadField> {
-        use crate::sync::Ordering::Relaxed;
+        use super::atomic::Ordering::Relaxed;
         // Relaxed: the caller has read `state` with Acquire, which pairs with the creator's
         // Release of STATE_READY.
         let exact = |field, found: u32, expected: u32| match found == expected {

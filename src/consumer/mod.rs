@@ -1,14 +1,13 @@
 //! The receiving side: the server, which consumes every lane.
 
-use crate::bell::Interrupter;
+use crate::channel::claimant::Claimant;
+use crate::channel::roles::Roles;
 use crate::channel::Channel;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result, Role};
-use crate::layout::MAX_LANES;
-use crate::process::Claimant;
-use crate::ring::{Damage, Found, Kind, Rx};
-use crate::roles::Roles;
-use crate::wait::{self, Bed, End, Look, Patience};
+use crate::ring::{Found, Kind, Rx};
+use crate::segment::layout::{BadField, MAX_LANES};
+use crate::wake::{self, Bed, End, Interrupter, Look, SpinPolicy};
 
 mod record;
 
@@ -41,7 +40,7 @@ pub struct Consumer {
     quota: u32,
     /// What was looked at since the last release, in order.
     runs: heapless::Vec<Run, RUNS>,
-    patience: Patience,
+    spin: SpinPolicy,
     claimant: Claimant,
     /// Last: `lanes` point into its segment.
     channel: Channel,
@@ -59,8 +58,8 @@ impl Channel {
         self.roles().claim_server(geometry.lanes).map_err(|e| self.without_role(e))?;
         let mut lanes = heapless::Vec::new();
         for number in 0..geometry.lanes {
-            let (words, bytes) = self.segment().lane(&geometry, number);
-            match Rx::new(words, bytes, geometry.max_message) {
+            let (control, bytes) = self.segment().lane(&geometry, number);
+            match Rx::new(control, bytes, geometry.max_message) {
                 // There are at most MAX_LANES, so each push finds room.
                 Ok(rx) => drop(lanes.push(rx)),
                 Err(damage) => {
@@ -70,21 +69,13 @@ impl Channel {
                 }
             }
         }
-        let patience = Patience::new();
+        let spin = SpinPolicy::new();
         let runs = heapless::Vec::new();
-        let consumer = Consumer {
-            lanes,
-            used: 0,
-            turn: 0,
-            quota: QUOTA,
-            runs,
-            patience,
-            claimant,
-            channel: self,
-        };
+        let consumer =
+            Consumer { lanes, used: 0, turn: 0, quota: QUOTA, runs, spin, claimant, channel: self };
         // A predecessor may have been killed while it was closing, or before it rang for room.
         if !consumer.end_pending() {
-            consumer.channel.segment().header().say_open();
+            consumer.channel.segment().header().withdraw_close();
         }
         consumer.ring_for_room();
         Ok(consumer)
@@ -98,7 +89,7 @@ impl Consumer {
     /// # Errors
     /// [`Error::NotOurs`] naming lane and field, where a producer wrote what it must not.
     #[inline]
-    pub fn peek(&mut self) -> Result<Option<Record<'_>>> {
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>> {
         let Some((lane, found)) = self.advance()? else { return Ok(None) };
         let bytes = self.lanes[lane].bytes();
         Ok(Some(Record { bytes, found, lane: lane as u32 }))
@@ -136,7 +127,7 @@ impl Consumer {
 
     /// Copies payloads of the lane whose turn it is to the begin of `out`, each between `prefix` and
     /// `separator`, for as long as they are messages that fit; returns how many bytes that were. They
-    /// count as looked at. What ends it, [`peek`](Self::peek) tells.
+    /// count as looked at. What ends it, [`next_record`](Self::next_record) tells.
     pub(crate) fn copy_lines(&mut self, out: &mut [u8], prefix: &[u8], separator: u8) -> usize {
         let (lane, mut filled) = (self.turn, 0);
         let ready = self.claimant.is_this() && matches!(self.lanes[lane].ready(), Ok(true));
@@ -196,7 +187,7 @@ impl Consumer {
         self.claimant.check(self.channel.key(), Role::Server)
     }
 
-    fn damage(&self, lane: usize, damage: Damage) -> Error {
+    fn damage(&self, lane: usize, damage: BadField) -> Error {
         Error::from_damage(self.channel.key(), lane as u32, damage)
     }
 
@@ -215,7 +206,7 @@ impl Consumer {
         let (roles, geometry) = (*self.channel.roles(), self.channel.geometry());
         for (lane, rx) in self.lanes.iter_mut().enumerate().filter(|(_, rx)| rx.holds()) {
             let free = rx.release();
-            let doorbell = &rx.words().room_bell;
+            let doorbell = &rx.control().room_bell;
             doorbell.ring_for_room(free, geometry.ring_bytes, &roles.room_bell(lane as u32));
         }
     }
@@ -226,7 +217,7 @@ impl Consumer {
     /// For a batch of which only a part could be written.
     ///
     /// # Errors
-    /// As [`peek`](Self::peek).
+    /// As [`next_record`](Self::next_record).
     pub fn release_within(&mut self, bytes: usize, extra: usize) -> Result<()> {
         self.check_claimant()?;
         for rx in &mut self.lanes {
@@ -266,7 +257,7 @@ impl Consumer {
         let doorbell = &self.channel.segment().header().server_bell;
         let bed = Bed { bell: roles.server_bell(), deadline, longest: None };
         let (lanes, used) = (&mut self.lanes, &mut self.used);
-        let end = wait::sleep(doorbell, &bed, 0, &mut self.patience, &mut |how| {
+        let end = wake::sleep(doorbell, &bed, 0, &mut self.spin, &mut |how| {
             let ready = look(lanes, used, how, &roles);
             ready.map_err(|(lane, damage)| Error::from_damage(key, lane, damage))
         })?;
@@ -283,18 +274,18 @@ impl Consumer {
 
     fn ring_for_room(&self) {
         for (lane, rx) in self.lanes.iter().enumerate() {
-            rx.words().room_bell.ring(&self.channel.roles().room_bell(lane as u32));
+            rx.control().room_bell.ring(&self.channel.roles().room_bell(lane as u32));
         }
     }
 
     /// Looks at nothing that is committed after this call.
     ///
     /// # Errors
-    /// As [`peek`](Self::peek).
-    pub fn freeze(&mut self) -> Result<()> {
+    /// As [`next_record`](Self::next_record).
+    pub fn stop_looking(&mut self) -> Result<()> {
         let key = self.channel.key();
         for (lane, rx) in self.lanes.iter_mut().enumerate() {
-            rx.freeze().map_err(|d| Error::from_damage(key, lane as u32, d))?;
+            rx.stop_looking().map_err(|d| Error::from_damage(key, lane as u32, d))?;
         }
         Ok(())
     }
@@ -315,7 +306,7 @@ impl Consumer {
     /// Takes [`note_end`](Self::note_end) back: this server does not end at an End record.
     pub fn forget_end(&self) {
         if self.claimant.is_this() {
-            self.channel.segment().header().say_open();
+            self.channel.segment().header().withdraw_close();
         }
     }
 
@@ -324,11 +315,11 @@ impl Consumer {
     /// takes what is there, releases it and removes the channel.
     ///
     /// # Errors
-    /// As [`peek`](Self::peek).
-    pub fn close(&mut self) -> Result<()> {
+    /// As [`next_record`](Self::next_record).
+    pub fn announce_close(&mut self) -> Result<()> {
         self.check_claimant()?;
-        self.channel.segment().header().say_closing();
-        self.freeze()
+        self.channel.segment().header().announce_close();
+        self.stop_looking()
     }
 
     /// The channel.
@@ -349,7 +340,7 @@ fn look(
     used: &mut u32,
     how: Look,
     roles: &Roles,
-) -> core::result::Result<bool, (u32, Damage)> {
+) -> core::result::Result<bool, (u32, BadField)> {
     for (lane, rx) in (0..).zip(lanes.iter_mut()) {
         if how == Look::Quick && *used & (1 << lane) == 0 {
             continue;

@@ -1,11 +1,12 @@
 //! Mending: changing owner, group or mode, and removing, without taking part.
 
-use crate::channel::{inspect, Channel, Opened, Options};
+use super::roles::Roles;
+use super::{inspect, Channel, Opened, Options};
+use crate::deadline::Deadline;
 use crate::error::{Error, Object, Result};
-use crate::memory::Segment;
-use crate::roles::Roles;
-use crate::sync::Ordering::Relaxed;
-use crate::sysv::shm::{self, AttachOptions, ShmId};
+use crate::segment::atomic::Ordering::Relaxed;
+use crate::segment::Segment;
+use crate::sysv::shm::{self, AttachOptions, ShmId, ShmStat};
 use crate::sysv::{sem, Key, PermChange};
 use nix::errno::Errno;
 
@@ -34,13 +35,8 @@ fn find(options: &Options) -> Result<Found> {
     Ok(Found { segment, roles })
 }
 
-/// Is the segment a channel's, or, if that is meant, one of the C demo's kind? Looked at through a
-/// read-only attach.
-fn check(key: Key, id: ShmId, shared_use: bool) -> Result<()> {
-    if shared_use {
-        return crate::shared_use::text::check(key, id, inspect::stat_ours(key, id)?.bytes, None)
-            .map(drop);
-    }
+/// Is the segment a channel's? Looked at through a read-only attach.
+fn check(key: Key, id: ShmId, _: &ShmStat) -> Result<()> {
     let look = AttachOptions { read_only: true, ..Default::default() };
     let attach = inspect::attach(key, id, &look)?;
     let bytes = attach.bytes();
@@ -48,17 +44,23 @@ fn check(key: Key, id: ShmId, shared_use: bool) -> Result<()> {
     inspect::check_header(key, segment.header(), bytes).map(drop)
 }
 
-/// Changes owner, group or mode of segment and semaphore set (IPC_SET). `shared_use`: the segment
-/// is to be one of the C demo's kind.
+/// What a protocol has to say against changing or removing a segment.
+pub(crate) type Check = fn(Key, ShmId, &ShmStat) -> Result<()>;
+
+/// Changes owner, group or mode of segment and semaphore set (IPC_SET).
 ///
 /// # Errors
 /// [`Error::NoChannel`]; [`Error::NotAccepted`] where it is somebody else's; [`Error::NotOurs`]
 /// where it is no channel; [`Error::System`] with EPERM for anybody but owner, creator and root.
-pub fn set(options: &Options, change: &PermChange, shared_use: bool) -> Result<()> {
+pub fn set(options: &Options, change: &PermChange) -> Result<()> {
+    set_checked(options, change, check)
+}
+
+pub(crate) fn set_checked(options: &Options, change: &PermChange, check: Check) -> Result<()> {
     let key = options.key;
     let found = find(options)?;
     let id = found.segment.ok_or(Error::NoChannel(key))?;
-    check(key, id, shared_use)?;
+    check(key, id, &inspect::stat_ours(key, id)?)?;
     // The set first: with a new owner the segment may be out of reach after.
     if let Some(roles) = found.roles {
         sem::set(roles.id(), change).map_err(|e| Error::from_sys(key, Object::Semaphores, e))?;
@@ -66,14 +68,17 @@ pub fn set(options: &Options, change: &PermChange, shared_use: bool) -> Result<(
     shm::set(id, change).map_err(|e| Error::from_sys(key, Object::Segment, e))
 }
 
-/// Removes segment and semaphore set (IPC_RMID). `shared_use`: as in [`set`].
+/// Removes segment and semaphore set (IPC_RMID).
 ///
 /// # Errors
-/// [`Error::Busy`] with role and pid while somebody holds a role, unless `force`; [`Error::InUse`]
-/// while anybody is attached to a segment of the C demo's kind, whose programs know no roles;
+/// [`Error::Busy`] with role and pid while somebody holds a role, unless `force`;
 /// [`Error::NotOurs`] where it is no channel or damaged, unless `force`; [`Error::NoChannel`];
 /// [`Error::NotAccepted`]; [`Error::System`] with EPERM.
-pub fn remove(options: &Options, force: bool, shared_use: bool) -> Result<()> {
+pub fn remove(options: &Options, force: bool) -> Result<()> {
+    remove_checked(options, force, check)
+}
+
+pub(crate) fn remove_checked(options: &Options, force: bool, check: Check) -> Result<()> {
     let key = options.key;
     let found = match find(options) {
         // A foreign set beside a segment of ours is left alone.
@@ -83,13 +88,7 @@ pub fn remove(options: &Options, force: bool, shared_use: bool) -> Result<()> {
         other => other?,
     };
     if let (Some(id), false) = (found.segment, force) {
-        // Before the check, which attaches too.
-        let stat = inspect::stat_ours(key, id)?;
-        check(key, id, shared_use)?;
-        if shared_use && stat.attaches > 0 {
-            let (others, last_pid) = (stat.attaches, stat.last_pid);
-            return Err(Error::InUse { key, others, last_pid });
-        }
+        check(key, id, &inspect::stat_ours(key, id)?)?;
     }
     if let (Some(roles), false) = (&found.roles, force) {
         if let Some((role, pid)) = roles.in_use()? {
@@ -106,8 +105,8 @@ impl Channel {
         let unused = || {
             let alone = inspect::stat_ours(self.key(), self.id()).is_ok_and(|s| s.attaches <= 1);
             let sent = (0..self.geometry().lanes).any(|number| {
-                let (words, _) = self.segment().lane(&self.geometry(), number);
-                words.producer.tail.load(Relaxed) != 0
+                let (control, _) = self.segment().lane(&self.geometry(), number);
+                control.producer.tail.load(Relaxed) != 0
             });
             alone && !sent && self.roles().in_use().is_ok_and(|holder| holder.is_none())
         };
@@ -130,7 +129,7 @@ pub(crate) fn remove_both(key: Key, segment: Option<ShmId>, roles: Option<&Roles
     // Under the lock, so that nobody joins what is being removed; but not for ever: the holder of
     // the lock may be stopped.
     let lock_wait = core::time::Duration::from_secs(1);
-    let locked = roles.filter(|roles| roles.lock(crate::Deadline::after(lock_wait)).is_ok());
+    let locked = roles.filter(|roles| roles.lock(Deadline::after(lock_wait)).is_ok());
     let gone = |object, result: crate::sysv::Result<()>| match result {
         Err(e) if matches!(e.errno, Errno::EIDRM | Errno::EINVAL) => Ok(()),
         other => other.map_err(|e| Error::from_sys(key, object, e)),

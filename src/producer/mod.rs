@@ -1,14 +1,14 @@
 //! The sending side: one lane, reserved, written and committed by this process alone.
 
-use crate::bell::Interrupter;
+use crate::channel::claimant::Claimant;
 use crate::channel::Channel;
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Result, Role};
-use crate::process::Claimant;
 use crate::ring::{Reserved, Tx};
-use crate::sync::Ordering;
+use crate::segment::atomic::Ordering;
+use crate::segment::layout::BadField;
 use crate::sysv::SysError;
-use crate::wait::{self, Bed, End, Patience};
+use crate::wake::{self, Bed, End, Interrupter, SpinPolicy};
 use core::time::Duration;
 
 mod slot;
@@ -25,7 +25,7 @@ const NAP: Duration = Duration::from_millis(20);
 pub struct Producer {
     tx: Tx,
     lane: u32,
-    patience: Patience,
+    spin: SpinPolicy,
     claimant: Claimant,
     /// Something is committed or staged that was not rung for.
     unrung: bool,
@@ -48,19 +48,19 @@ impl Channel {
         let claimant = Claimant::this();
         let claimed = self.roles().claim_lane(geometry.lanes, deadline);
         let lane = claimed.map_err(|e| self.without_role(e))?;
-        let (words, bytes) = self.segment().lane(&geometry, lane);
-        let tx = match Tx::new(words, bytes, geometry.max_message) {
+        let (control, bytes) = self.segment().lane(&geometry, lane);
+        let tx = match Tx::new(control, bytes, geometry.max_message) {
             Ok(tx) => tx,
             Err(damage) => {
                 self.roles().release_lane(lane);
                 return Err(Error::from_damage(self.key(), lane, damage));
             }
         };
-        let patience = Patience::new();
+        let spin = SpinPolicy::new();
         let mut producer = Producer {
             tx,
             lane,
-            patience,
+            spin,
             claimant,
             unrung: true,
             unsure: true,
@@ -125,7 +125,7 @@ impl Producer {
         }
     }
 
-    fn damage(&self, damage: crate::ring::Damage) -> Error {
+    fn damage(&self, damage: BadField) -> Error {
         Error::from_damage(self.channel.key(), self.lane, damage)
     }
 
@@ -137,13 +137,13 @@ impl Producer {
         let bell = self.channel.roles().room_bell(lane);
         let ring = self.tx.bytes().len();
         // Room for this message and its pad, and half the ring: woken rarely, with much to do.
-        let need = (2 * crate::layout::record_bytes(len)).max(ring / 2);
-        let (words, _) = self.channel.segment().lane(&self.channel.geometry(), lane);
+        let need = (2 * crate::segment::layout::record_bytes(len)).max(ring / 2);
+        let (control, _) = self.channel.segment().lane(&self.channel.geometry(), lane);
         let mut bed = Bed { bell, deadline, longest: Some(NAP) };
         let mut reserved = None;
         loop {
-            let (tx, patience) = (&mut self.tx, &mut self.patience);
-            let end = wait::sleep(&words.room_bell, &bed, need, patience, &mut |_| {
+            let (tx, spin) = (&mut self.tx, &mut self.spin);
+            let end = wake::sleep(&control.room_bell, &bed, need, spin, &mut |_| {
                 reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
                 Ok(reserved.is_some())
             })?;
@@ -247,13 +247,13 @@ impl Producer {
 
     /// Counts a message that was longer than the channel takes, for `status`.
     pub fn count_too_long(&self) {
-        let counter = &self.tx.words().producer.too_long;
+        let counter = &self.tx.control().producer.too_long;
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Counts a message that was given up because there was no room in time, for `status`.
     pub fn count_refused(&self) {
-        let counter = &self.tx.words().producer.refused;
+        let counter = &self.tx.control().producer.refused;
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
@@ -261,9 +261,10 @@ impl Producer {
     ///
     /// # Errors
     /// [`Error::NotOurs`] where the lane's words are damaged.
-    pub fn unreleased(&self) -> Result<u32> {
+    pub fn queued(&self) -> Result<u32> {
         let ring = self.tx.bytes().len();
-        let counters = crate::ring::counters(self.tx.words(), ring).map_err(|d| self.damage(d))?;
+        let counters =
+            crate::ring::counters(self.tx.control(), ring).map_err(|d| self.damage(d))?;
         Ok(self.tx.sent().wrapping_sub(counters.received))
     }
 
@@ -279,8 +280,8 @@ impl Producer {
     ///
     /// # Errors
     /// [`Error::NotOurs`] where the lane's words are damaged.
-    pub fn drained(&mut self) -> Result<bool> {
-        self.tx.drained().map_err(|d| Error::from_damage(self.channel.key(), self.lane, d))
+    pub fn is_drained(&mut self) -> Result<bool> {
+        self.tx.is_drained().map_err(|d| Error::from_damage(self.channel.key(), self.lane, d))
     }
 
     /// Fails where the channel was removed and not all that was sent had been received.
@@ -291,7 +292,7 @@ impl Producer {
         self.check_claimant()?;
         match self.channel.check() {
             // Removed comes after released, so this look is the last word.
-            Err(e) if e.is_removed() && self.drained()? => Ok(()),
+            Err(e) if e.is_removed() && self.is_drained()? => Ok(()),
             other => other,
         }
     }
@@ -307,7 +308,7 @@ impl Producer {
         self.ring_surely();
         // `closing` is asked after the last commit: a server that has not said it yet will see
         // that commit.
-        while self.closing() && !self.drained()? {
+        while self.closing() && !self.is_drained()? {
             match self.channel.check().and_then(|()| self.server_present()) {
                 Ok(true) => {}
                 Ok(false) => break,

@@ -5,12 +5,12 @@
 //! asks. Both fences are SeqCst, so one comes first: either the server sees the message or its
 //! sender is told.
 
-use crate::layout::{Header, CLOSING, CLOSING_AT_END};
-use crate::sync::{fence, Ordering};
+use super::atomic::{fence, Ordering};
+use super::layout::{Header, CLOSING, CLOSING_AT_END};
 
 impl Header {
     /// Says that the server is about to remove the channel. It looks at the lanes after this.
-    pub fn say_closing(&self) {
+    pub fn announce_close(&self) {
         if !self.end_taken() {
             self.closing.store(CLOSING, Ordering::Relaxed);
         }
@@ -30,13 +30,13 @@ impl Header {
     }
 
     /// Takes back whatever was said: the channel stays.
-    pub fn say_open(&self) {
+    pub fn withdraw_close(&self) {
         self.closing.store(0, Ordering::Relaxed);
     }
 
     /// Has the server said so? The caller has committed before.
     pub fn is_closing(&self) -> bool {
-        // Pairs with the fence in `say_closing`.
+        // Pairs with the fence in `announce_close`.
         fence(Ordering::SeqCst);
         self.closing.load(Ordering::Relaxed) != 0
     }

@@ -1,7 +1,6 @@
 //! What can go wrong, in words that name the thing, the cause and the next step.
 
-use crate::layout::BadField;
-use crate::ring::Damage;
+use crate::segment::layout::BadField;
 use crate::sysv::{Key, SysError};
 use core::fmt;
 use nix::errno::Errno;
@@ -226,8 +225,7 @@ impl Error {
     }
 
     /// A lane's word that holds what it must not.
-    pub(crate) fn from_damage(key: Key, lane: u32, damage: Damage) -> Self {
-        let field = BadField { field: damage.field, found: damage.found, expected: damage.bound };
+    pub(crate) fn from_damage(key: Key, lane: u32, field: BadField) -> Self {
         Error::NotOurs { key, object: Object::Segment, lane: Some(lane), field }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Source: [semop(2)](https://man7.org/linux/man-pages/man2/semop.2.html).
 
-use crate::doorbell::End;
+use super::doorbell::End;
 use crate::error::{Error, Object, Result};
 use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
 use crate::sysv::{Key, SysError};

@@ -8,8 +8,8 @@
 //! | ---: | --- | --- |
 //! | 0 | create | 1 while somebody creates, joins or removes the channel (undone by the kernel) |
 //! | 1 | server | 1 while there is a server (undone) |
-//! | 2 | tickets | lanes that nobody holds; a claimed one is given back (undone) |
-//! | 3 | making | from before a segment is made until it is ready a number of its size, else 0: tells a half-made one |
+//! | 2 | free lanes | lanes that nobody holds; a claimed one is given back (undone) |
+//! | 3 | creating | from before a segment is made until it is ready a number of its size, else 0: tells a half-made one |
 //! | 4 | server bell | rings for the server asleep; also grows when a client ends |
 //! | 5 + k | lane k | 1 while lane k has a producer (undone) |
 //! | 37 + k | room bell k | rings for lane k's producer asleep; also grows when a server ends |
@@ -20,18 +20,18 @@
 //!
 //! Source: [semop(2)](https://man7.org/linux/man-pages/man2/semop.2.html), section SEM_UNDO.
 
-use crate::bell::Bell;
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result, Role};
-use crate::layout::{BadField, MAX_LANES};
+use crate::segment::layout::{BadField, MAX_LANES};
 use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
 use crate::sysv::{Key, SysError};
+use crate::wake::Bell;
 use nix::errno::Errno;
 
 const CREATE: u16 = 0;
 const SERVER: u16 = 1;
-const TICKETS: u16 = 2;
-const MAKING: u16 = 3;
+const FREE_LANES: u16 = 2;
+const CREATING: u16 = 3;
 const SERVER_BELL: u16 = 4;
 const LANES: u16 = 5;
 const ROOM_BELLS: u16 = LANES + MAX_LANES as u16;
@@ -51,9 +51,9 @@ const fn ring_at_end(num: u16) -> [Op; 2] {
     [Op::new(num, 1), Op::undo(num, -1)]
 }
 
-/// What the `making` semaphore holds for a segment of so many bytes: never 0, at most SEMVMX, and
+/// What the `creating` semaphore holds for a segment of so many bytes: never 0, at most SEMVMX, and
 /// different for sizes that are near each other.
-fn making(bytes: u32) -> i32 {
+fn creating(bytes: u32) -> i32 {
     1 + (bytes / 64 % (SEMVMX as u32 - 1)) as i32
 }
 
@@ -134,32 +134,32 @@ impl Roles {
     /// Does somebody hold the creation lock, or is a segment half-made? The value is a hint: it
     /// is settled under the lock.
     pub fn creation_under_way(&self) -> bool {
-        [CREATE, MAKING].iter().any(|num| sem::value(self.id, *num).is_ok_and(|v| v > 0))
+        [CREATE, CREATING].iter().any(|num| sem::value(self.id, *num).is_ok_and(|v| v > 0))
     }
 
     /// Notes that a segment of so many bytes is about to be made, or (`None`) that it is done.
     /// Under the lock.
-    pub fn set_making(&self, bytes: Option<u32>) -> Result<()> {
+    pub fn set_creating(&self, bytes: Option<u32>) -> Result<()> {
         // No SEM_UNDO is ever used on this one: it outlives its maker.
-        let value = bytes.map_or(0, making);
-        sem::set_value(self.id, MAKING, value).map_err(|e| self.error(e))
+        let value = bytes.map_or(0, creating);
+        sem::set_value(self.id, CREATING, value).map_err(|e| self.error(e))
     }
 
     /// Did somebody begin to make a segment and not finish? Under the lock.
     pub fn unfinished(&self) -> bool {
-        sem::value(self.id, MAKING).is_ok_and(|noted| noted > 0)
+        sem::value(self.id, CREATING).is_ok_and(|noted| noted > 0)
     }
 
     /// Did somebody begin to make a segment of so many bytes and not finish? Under the lock. No pid
     /// is asked: what one namespace calls it, or gave to another one since, means nothing here.
     pub fn unfinished_of(&self, bytes: usize) -> bool {
-        let noted = u32::try_from(bytes).ok().map(making);
-        sem::value(self.id, MAKING).is_ok_and(|value| Some(value) == noted)
+        let noted = u32::try_from(bytes).ok().map(creating);
+        sem::value(self.id, CREATING).is_ok_and(|value| Some(value) == noted)
     }
 
     /// Sets the number of free lanes. Under the lock, while nobody holds a lane.
-    pub fn set_tickets(&self, lanes: u32) -> Result<()> {
-        sem::set_value(self.id, TICKETS, lanes as i32).map_err(|e| self.error(e))
+    pub fn set_free_lanes(&self, lanes: u32) -> Result<()> {
+        sem::set_value(self.id, FREE_LANES, lanes as i32).map_err(|e| self.error(e))
     }
 
     /// Does somebody hold or await a role in this set? The pid of one that does, and its role.
@@ -178,7 +178,7 @@ impl Roles {
 
     /// Does somebody wait for a lane?
     pub fn awaited(&self) -> bool {
-        sem::waiters(self.id, TICKETS).is_ok_and(|n| n > 0)
+        sem::waiters(self.id, FREE_LANES).is_ok_and(|n| n > 0)
     }
 
     /// The values of all semaphores, by one look of the kernel's.
@@ -248,7 +248,7 @@ impl Roles {
     pub fn claim_lane(&self, lanes: u32, deadline: Deadline) -> Result<u32> {
         // The ticket is waited for, so that a lane is free for whoever has one.
         loop {
-            match sem::operate(self.id, &[Op::undo(TICKETS, -1)], deadline.for_sem()) {
+            match sem::operate(self.id, &[Op::undo(FREE_LANES, -1)], deadline.for_sem()) {
                 Ok(()) => break,
                 Err(e) if e.errno == Errno::EINTR => {}
                 Err(e) if e.errno == Errno::EAGAIN => {
@@ -268,15 +268,15 @@ impl Roles {
                 Err(e) => return Err(e),
             }
         }
-        let _ = sem::operate(self.id, &[Op::undo(TICKETS, 1)], Wait::Never);
-        let field = BadField { field: "tickets", found: 1, expected: 0 };
+        let _ = sem::operate(self.id, &[Op::undo(FREE_LANES, 1)], Wait::Never);
+        let field = BadField { field: "free_lanes", found: 1, expected: 0 };
         Err(Error::NotOurs { key: self.key, object: Object::Semaphores, lane: None, field })
     }
 
     /// Gives a lane back and rings the server bell, as the process's end would.
     pub fn release_lane(&self, lane: u32) {
         let num = LANES + lane as u16;
-        self.give_back(&[Op::undo(num, -1), Op::undo(TICKETS, 1), Op::undo(SERVER_BELL, 1)]);
+        self.give_back(&[Op::undo(num, -1), Op::undo(FREE_LANES, 1), Op::undo(SERVER_BELL, 1)]);
     }
 
     /// Gives a role back. A removed set has none any more.

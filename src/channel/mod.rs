@@ -1,15 +1,20 @@
 //! A channel: one segment and one semaphore set under one key, attached. How it is found, created
-//! and joined is in `channel/open.rs`; what is looked at before, in `channel/inspect.rs`.
+//! and joined is in `open.rs`; what is looked at before, in `inspect.rs`.
 
+pub(crate) mod admin;
+pub(crate) mod claimant;
 pub(crate) mod inspect;
 mod open;
+pub(crate) mod roles;
+pub(crate) mod status;
+mod users;
 
 use crate::error::{Error, Object, Refusal, Result};
-use crate::layout::Geometry;
-use crate::memory::Segment;
-use crate::roles::Roles;
+use crate::segment::layout::Geometry;
+use crate::segment::Segment;
 use crate::sysv::shm::{AttachOptions, ShmId};
 use crate::sysv::{Key, Perm};
+use roles::Roles;
 
 /// How to open a channel.
 #[derive(Debug, Clone)]
@@ -77,7 +82,7 @@ impl Options {
             Err(Error::NotAccepted { key: self.key, object, uid, cuid, mode, size, why })
         };
         // Also where it is the number of `--owner` or our own: it says nothing.
-        if [perm.uid, perm.cuid].into_iter().any(crate::users::is_nobodys) {
+        if [perm.uid, perm.cuid].into_iter().any(users::is_nobodys) {
             return refuse(Refusal::Nobodys);
         }
         if !self.trusts(perm) {

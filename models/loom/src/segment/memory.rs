@@ -1,8 +1,8 @@
 //! A segment made of loom's atomics.
 
-use crate::layout::{ConsumerLine, Doorbell, Header, LaneWords, Mark, ProducerLine};
 use crate::ring;
-use crate::sync::{AtomicU32, Ordering::Relaxed};
+use crate::segment::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::segment::layout::{ConsumerLine, Doorbell, Header, LaneControl, Mark, ProducerLine};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(crate) fn header() -> Header {
 
 /// One lane: its words and its ring.
 pub(crate) struct Lane {
-    words: Arc<LaneWords>,
+    control: Arc<LaneControl>,
     ring: Arc<[AtomicU32]>,
 }
 
@@ -47,7 +47,7 @@ impl Lane {
     /// An empty lane with a ring of `bytes`, a power of two, whose positions begin at `position`.
     pub fn new(bytes: u32, position: u32) -> Self {
         assert!(bytes.is_power_of_two());
-        let words = LaneWords {
+        let control = LaneControl {
             producer: ProducerLine {
                 tail: word(),
                 marks: marks(),
@@ -58,34 +58,35 @@ impl Lane {
             consumer: ConsumerLine { head: word(), marks: marks() },
             room_bell: doorbell(),
         };
-        let lane = Self { words: Arc::new(words), ring: (0..bytes / 4).map(|_| word()).collect() };
-        ring::init(&lane.words(), position);
+        let lane =
+            Self { control: Arc::new(control), ring: (0..bytes / 4).map(|_| word()).collect() };
+        ring::init(&lane.control(), position);
         lane
     }
 
-    pub fn words(&self) -> Words {
-        Words(self.words.clone())
+    pub fn control(&self) -> Control {
+        Control(self.control.clone())
     }
 
-    pub fn bytes(&self) -> Bytes {
-        Bytes(self.ring.clone())
+    pub fn bytes(&self) -> RingMemory {
+        RingMemory(self.ring.clone())
     }
 }
 
-pub(crate) struct Words(Arc<LaneWords>);
+pub(crate) struct Control(Arc<LaneControl>);
 
-impl Deref for Words {
-    type Target = LaneWords;
+impl Deref for Control {
+    type Target = LaneControl;
 
-    fn deref(&self) -> &LaneWords {
+    fn deref(&self) -> &LaneControl {
         &self.0
     }
 }
 
 /// The bytes of one ring, in words: what is copied begins at a multiple of 4 and is one long.
-pub(crate) struct Bytes(Arc<[AtomicU32]>);
+pub(crate) struct RingMemory(Arc<[AtomicU32]>);
 
-impl Bytes {
+impl RingMemory {
     pub fn len(&self) -> u32 {
         self.0.len() as u32 * 4
     }

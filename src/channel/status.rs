@@ -1,12 +1,12 @@
 //! Looking at a channel without taking part in it: a read-only attach, nothing is changed.
 
-use crate::channel::{inspect, Options};
+use super::roles::Roles;
+use super::{inspect, Options};
 use crate::error::{Error, Object, Result};
-use crate::layout::{Geometry, LAYOUT_VERSION, MAX_LANES};
-use crate::memory::Segment;
 use crate::ring;
-use crate::roles::Roles;
-use crate::sync::Ordering::Relaxed;
+use crate::segment::atomic::Ordering::Relaxed;
+use crate::segment::layout::{Geometry, LAYOUT_VERSION, MAX_LANES};
+use crate::segment::Segment;
 use crate::sysv::shm::{AttachOptions, ShmId, ShmStat};
 use crate::sysv::Key;
 use core::fmt;
@@ -73,8 +73,8 @@ impl Status {
         let roles = Roles::find(key)?.filter(|roles| roles.id().raw() as u32 == generation);
         let mut lanes = heapless::Vec::new();
         for number in 0..geometry.lanes {
-            let (words, _) = segment.lane(&geometry, number);
-            let counters = ring::counters(&words, geometry.ring_bytes)
+            let (control, _) = segment.lane(&geometry, number);
+            let counters = ring::counters(&control, geometry.ring_bytes)
                 .map_err(|d| Error::from_damage(key, number, d))?;
             let pid = roles.as_ref().and_then(|roles| roles.lane(number).ok().flatten());
             // At most MAX_LANES (checked by `check_header`), so each push finds room.
@@ -169,8 +169,8 @@ pub(crate) fn write_stat(
     writeln!(f, "attached    {} UTC", Utc(stat.attach_time))?;
     writeln!(f, "detached    {} UTC", Utc(stat.detach_time))?;
     writeln!(f, "changed     {} UTC", Utc(stat.change_time))?;
-    if crate::limits::rmid_forced() {
-        writeln!(f, "kept        no: {}", crate::limits::RMID_FORCED)?;
+    if crate::sysv::limits::rmid_forced() {
+        writeln!(f, "kept        no: {}", crate::sysv::limits::RMID_FORCED)?;
     }
     Ok(())
 }
@@ -204,7 +204,7 @@ pub(crate) fn write_stat_json(
         stat.attach_time,
         stat.detach_time,
         stat.change_time,
-        crate::limits::rmid_forced()
+        crate::sysv::limits::rmid_forced()
     )
 }
 

@@ -18,8 +18,8 @@
 //! Any value of the two words is accepted. A peer that scribbles here can cause needless wakes, and
 //! make a ringer miss a sleeper; who must not depend on the words has `Bell::remind`.
 
-use crate::layout::Doorbell;
-use crate::sync::{fence, Ordering};
+use crate::segment::atomic::{fence, Ordering};
+use crate::segment::layout::Doorbell;
 
 /// The system call of who rings.
 pub(crate) trait Wake {

@@ -1,0 +1,48 @@
+//! What can go wrong, as a number for a shell: from `sysexits.h` where it has one that fits.
+//!
+//! Source: [sysexits.h(3head)](https://man7.org/linux/man-pages/man3/sysexits.h.3head.html).
+
+use crate::error::Error;
+use nix::errno::Errno;
+
+/// All went well.
+pub const OK: u8 = 0;
+/// Bad command line.
+pub const USAGE: u8 = 64;
+/// A message longer than the channel takes.
+pub const TOO_LONG: u8 = 65;
+/// No System V IPC, no segment, or the channel was removed while in use.
+pub const UNAVAILABLE: u8 = 69;
+/// The segment or the semaphores can't be created.
+pub const CANT_CREATE: u8 = 73;
+/// Input or output failed.
+pub const IO: u8 = 74;
+/// Busy, or timed out.
+pub const BUSY: u8 = 75;
+/// The segment is not ours, of another layout version, or damaged.
+pub const NOT_OURS: u8 = 76;
+/// No permission, or a segment whose owner or mode is not accepted.
+pub const PERMISSION: u8 = 77;
+/// Added to a signal's number.
+pub const SIGNAL: u8 = 128;
+
+/// The exit code that tells what a channel's error is.
+pub(crate) fn code_of(error: &Error) -> u8 {
+    match error {
+        Error::NoSysvIpc | Error::NoChannel(_) | Error::Removed { .. } => UNAVAILABLE,
+        Error::CannotCreate { source, .. } | Error::System { source, .. }
+            if matches!(source.errno, Errno::EACCES | Errno::EPERM) =>
+        {
+            PERMISSION
+        }
+        Error::CannotCreate { .. } | Error::System { .. } => CANT_CREATE,
+        Error::Forked { .. } => USAGE,
+        Error::NotRung { .. } => PERMISSION,
+        Error::Busy { .. } | Error::StillAttached { .. } | Error::TimedOut { .. } => BUSY,
+        Error::InUse { .. } => BUSY,
+        Error::NotOurs { .. } | Error::OtherProtocol { .. } => NOT_OURS,
+        Error::NotAccepted { .. } => PERMISSION,
+        Error::TooLong { .. } | Error::HoldsNul { .. } => TOO_LONG,
+        Error::BadGeometry(_) => USAGE,
+    }
+}

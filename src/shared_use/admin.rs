@@ -1,0 +1,36 @@
+//! Mending a segment of the C demo's kind: as for a channel, and with a look for programs that know no
+//! roles.
+
+use super::text;
+use crate::channel::{admin, Options};
+use crate::error::{Error, Result};
+use crate::sysv::shm::{ShmId, ShmStat};
+use crate::sysv::{Key, PermChange};
+
+fn check(key: Key, id: ShmId, stat: &ShmStat) -> Result<()> {
+    text::check(key, id, stat.bytes, None).map(drop)
+}
+
+fn check_unused(key: Key, id: ShmId, stat: &ShmStat) -> Result<()> {
+    check(key, id, stat)?;
+    match stat.attaches {
+        0 => Ok(()),
+        others => Err(Error::InUse { key, others, last_pid: stat.last_pid }),
+    }
+}
+
+/// Changes owner, group or mode of segment and semaphore set (IPC_SET).
+///
+/// # Errors
+/// As [`crate::set`].
+pub fn set(options: &Options, change: &PermChange) -> Result<()> {
+    admin::set_checked(options, change, check)
+}
+
+/// Removes segment and semaphore set (IPC_RMID).
+///
+/// # Errors
+/// As [`crate::remove`], and [`Error::InUse`] while anybody is attached, unless `force`.
+pub fn remove(options: &Options, force: bool) -> Result<()> {
+    admin::remove_checked(options, force, check_unused)
+}
