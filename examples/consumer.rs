@@ -3,7 +3,7 @@
 //! Then it removes the channel, as `shmdemo-server` does.
 
 use shmdemo::layout::MAX_MESSAGE;
-use shmdemo::{sysv::Key, Channel, Consumer, Deadline, Kind, Options};
+use shmdemo::{Channel, Consumer, Deadline, Key, Kind, Options};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -27,7 +27,8 @@ fn receive(key: Key) -> Result<(), Box<dyn std::error::Error>> {
     let mut consumer = channel.into_consumer()?;
     while !print_all(&mut consumer)? {
         // Uses no processor time, however long it takes. It may return without a record.
-        consumer.wait(Deadline::Never)?;
+        // Ready or woken: the loop looks.
+        let _ = consumer.wait(Deadline::Never)?;
     }
     // The producers are told, then what they sent before is taken, then all of it goes.
     consumer.announce_close()?;

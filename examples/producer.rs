@@ -2,7 +2,7 @@
 //!
 //! Waits five seconds at the most for a lane, and as long as it takes for room.
 
-use shmdemo::{sysv::Key, Channel, Deadline, Options};
+use shmdemo::{Channel, Deadline, Key, Options};
 use std::process::ExitCode;
 use std::time::Duration;
 

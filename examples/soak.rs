@@ -6,8 +6,7 @@
 //! channel's counters are not exact at the end.
 
 use shmdemo::layout::DEFAULT_MAX_MESSAGE;
-use shmdemo::sysv::Key;
-use shmdemo::{Channel, Consumer, Deadline, Geometry, Kind, Options, Status};
+use shmdemo::{Channel, Consumer, Deadline, Geometry, Key, Kind, Options, Status, Waited};
 use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -78,7 +77,7 @@ impl Text {
 }
 
 fn send(key: Key, count: u64) -> Result<()> {
-    let options = Options { create: false, ..Options::new(key) };
+    let options = Options::new(key).create(false);
     let mut producer = Channel::open(&options, Deadline::Now)?.into_producer(Deadline::Now)?;
     let (text, mut buffer) = (Text::new(), [0; LONGEST]);
     for n in 0..count {
@@ -99,8 +98,7 @@ fn soak(count: u64, one_core: bool) -> Result<()> {
     // A key of this process; the channel is made here or not at all.
     let key = 0x736f_0000 | (std::process::id() as i32 & 0xffff);
     let key = Key::new(key).ok_or_else(|| anyhow::anyhow!("key 0"))?;
-    let options =
-        Options { geometry: Geometry { lanes: 1, ..Default::default() }, ..Options::new(key) };
+    let options = Options::new(key).geometry(Geometry { lanes: 1, ..Default::default() });
     let mut consumer = Channel::open(&options, Deadline::Now)?.into_consumer()?;
     let sender = Command::new(std::env::current_exe()?)
         .args([SEND, &key.raw().to_string(), &count.to_string()])
@@ -140,12 +138,12 @@ fn receive(consumer: &mut Consumer, count: u64, mut sender: Child) -> Result<u64
         }
         consumer.release();
         let since = Instant::now();
-        while n < count && !consumer.wait(Deadline::after(PATIENCE))? {
+        while n < count && consumer.wait(Deadline::after(PATIENCE))? != Waited::Ready {
             let late = since.elapsed() >= PATIENCE;
             anyhow::ensure!(!late, "no message after {n} for {PATIENCE:?}");
         }
     }
-    anyhow::ensure!(!consumer.wait(Deadline::Now)?, "more than {count} messages");
+    anyhow::ensure!(consumer.wait(Deadline::Now)? != Waited::Ready, "more than {count} messages");
     let status = sender.wait()?;
     anyhow::ensure!(status.success(), "the sender: {status}");
     Ok(bytes)

@@ -2,7 +2,7 @@
 //!
 //! One process plays every part, without a server, and removes the channel at the end.
 
-use shmdemo::{sysv::Key, Awaited, Channel, Deadline, Error, Geometry, Options};
+use shmdemo::{Awaited, Channel, Deadline, Error, Geometry, Key, Options, Reservation};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,8 +24,7 @@ fn main() -> ExitCode {
 
 fn run(key: Key) -> shmdemo::Result<()> {
     // A channel that is not there, and that we do not create, is waited for.
-    let mut options = Options::new(key);
-    options.create = false;
+    let options = Options::new(key).create(false);
     match Channel::open(&options, Deadline::after(Duration::from_millis(50))) {
         Err(Error::TimedOut { awaited: Awaited::Channel, .. }) => println!("no channel in 50 ms"),
         Ok(_) => return Err(Error::Busy { key, role: shmdemo::Role::Creator, pid: 0 }),
@@ -33,8 +32,8 @@ fn run(key: Key) -> shmdemo::Result<()> {
     }
 
     // One lane for one producer: a second one waits for it.
-    options.create = true;
-    options.geometry = Geometry { lanes: 1, ring_bytes: 256, max_message: 100 };
+    let geometry = Geometry { lanes: 1, ring_bytes: 256, max_message: 100 };
+    let options = Options::new(key).geometry(geometry);
     let mut producer = Channel::open(&options, Deadline::Now)?.into_producer(Deadline::Now)?;
     match Channel::open(&options, Deadline::Now)?.into_producer(Deadline::Now).map(drop) {
         Err(Error::TimedOut { awaited: Awaited::Lane(1), .. }) => println!("no free lane"),
@@ -55,15 +54,15 @@ fn run(key: Key) -> shmdemo::Result<()> {
         }
     }
 
-    // A wait without a limit ends when somebody says so. `reserve` may come back early, so who
-    // ends it leaves word before.
+    // A wait without a limit ends when somebody says so. Others wake it, too, so who ends it
+    // leaves word before.
     let (stop, interrupter) = (AtomicBool::new(false), producer.interrupter());
     std::thread::scope(|scope| {
         scope.spawn(|| {
             stop.store(true, Ordering::SeqCst);
             interrupter.wake();
         });
-        while producer.reserve(100, Deadline::Never)?.is_none() {
+        while let Reservation::Woken = producer.reserve(100, Deadline::Never)? {
             if stop.load(Ordering::SeqCst) {
                 println!("told to stop waiting");
                 return Ok(());

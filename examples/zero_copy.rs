@@ -6,7 +6,7 @@
 //! Both calls take pointers, so this example, unlike the library, has `unsafe` blocks.
 
 use nix::libc;
-use shmdemo::{sysv::Key, Channel, Consumer, Deadline, Options, Producer};
+use shmdemo::{Channel, Consumer, Deadline, Key, Options, Producer};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
@@ -57,7 +57,7 @@ fn run(key: Key, count: u32) -> Result<u64> {
 }
 
 fn fill(producer: &mut Producer, source: &File) -> Result<()> {
-    let slot = producer.reserve(BYTES, Deadline::Never)?;
+    let slot = producer.reserve(BYTES, Deadline::Never)?.slot();
     let mut slot = slot.ok_or("no room")?; // cannot be: there is no deadline and no interrupter
     let place = slot.as_ptr().as_ptr().cast();
     // SAFETY: BYTES were reserved at `place`, and nobody else writes there before the commit.

@@ -6,25 +6,26 @@ use crate::error::Error;
 use nix::errno::Errno;
 
 /// All went well.
-pub const OK: u8 = 0;
+pub(crate) const OK: u8 = 0;
 /// Bad command line.
-pub const USAGE: u8 = 64;
+pub(crate) const USAGE: u8 = 64;
 /// A message longer than the channel takes.
-pub const TOO_LONG: u8 = 65;
+pub(crate) const TOO_LONG: u8 = 65;
 /// No System V IPC, no segment, or the channel was removed while in use.
-pub const UNAVAILABLE: u8 = 69;
+pub(crate) const UNAVAILABLE: u8 = 69;
 /// The segment or the semaphores can't be created.
-pub const CANT_CREATE: u8 = 73;
+pub(crate) const CANT_CREATE: u8 = 73;
 /// Input or output failed.
-pub const IO: u8 = 74;
+#[cfg(feature = "programs")]
+pub(crate) const IO: u8 = 74;
 /// Busy, or timed out.
-pub const BUSY: u8 = 75;
+pub(crate) const BUSY: u8 = 75;
 /// The segment is not ours, of another layout version, or damaged.
-pub const NOT_OURS: u8 = 76;
+pub(crate) const NOT_OURS: u8 = 76;
 /// No permission, or a segment whose owner or mode is not accepted.
-pub const PERMISSION: u8 = 77;
+pub(crate) const PERMISSION: u8 = 77;
 /// Added to a signal's number.
-pub const SIGNAL: u8 = 128;
+pub(crate) const SIGNAL: u8 = 128;
 
 /// The exit code that tells what a channel's error is.
 pub(crate) fn code_of(error: &Error) -> u8 {

@@ -1,6 +1,6 @@
 //! Hands messages between programs on one board through System V shared memory.
 //!
-//! A *channel* is one shared memory segment and one semaphore set under one IPC [`Key`](sysv::Key).
+//! A *channel* is one shared memory segment and one semaphore set under one IPC [`Key`].
 //! Up to 32 *producers* each write a *lane* of their own, one *consumer* reads them all. Messages
 //! stay in the segment until they are consumed: they outlive both processes, up to `IPC_RMID` or
 //! the next boot.
@@ -27,7 +27,7 @@
 //! The memory map, with offsets, writers and orderings, is in [`layout`].
 //!
 //! ```
-//! use shmdemo::{sysv::Key, Channel, Deadline, Options};
+//! use shmdemo::{Channel, Deadline, Key, Options, Waited};
 //!
 //! # fn main() -> shmdemo::Result<()> {
 //! let key = Key::new(0x6d65_0000 + std::process::id() as i32 % 0x8000).unwrap();
@@ -36,7 +36,7 @@
 //!
 //! producer.send(b"hello", Deadline::Never)?;
 //!
-//! assert!(consumer.wait(Deadline::Never)?);
+//! assert_eq!(consumer.wait(Deadline::Never)?, Waited::Ready);
 //! while let Some(record) = consumer.next_record()? {
 //!     let mut message = [0; 2048];
 //!     record.copy_to(&mut message);
@@ -54,6 +54,32 @@
 //! writes and reads the messages in place), `timeouts` (every wait that can end), `soak` (the pair
 //! under load). C and C++ programs use the same channels through `include/shmdemo.h`, which the
 //! feature `capi` and `capi/Makefile` make a library of.
+//!
+//! # Threads
+//!
+//! Either end may move to another thread; none is for two of them at once, which the compiler holds:
+//!
+//! ```compile_fail,E0277
+//! fn shared<T: Sync>() {}
+//! shared::<shmdemo::Producer>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn shared<T: Sync>() {}
+//! shared::<shmdemo::Consumer>();
+//! ```
+//!
+//! A record is looked at for as long as it is not released:
+//!
+//! ```compile_fail,E0499
+//! # use shmdemo::*;
+//! fn keep(consumer: &mut Consumer) -> Result<()> {
+//!     let first = consumer.next_record()?;
+//!     consumer.release();
+//!     drop(first);
+//!     Ok(())
+//! }
+//! ```
 //!
 //! # Why it lies as it lies
 //!
@@ -95,6 +121,7 @@
 //! No allocation after start-up, no threads, no timers while idle. No delivery to several
 //! consumers, no messages longer than [`layout::MAX_MESSAGE`], no way between machines.
 #![deny(unsafe_code)]
+#![warn(missing_debug_implementations, unreachable_pub)]
 
 #[cfg(feature = "capi")]
 pub mod capi;
@@ -102,14 +129,16 @@ mod channel;
 mod consumer;
 mod deadline;
 mod error;
+#[cfg(any(feature = "programs", feature = "capi"))]
 mod exit_status;
 mod producer;
+#[cfg(feature = "programs")]
 #[doc(hidden)]
 pub mod program;
 mod ring;
 mod segment;
 pub mod shared_use;
-pub mod sysv;
+mod sysv;
 mod wake;
 
 pub use channel::admin::{remove, set};
@@ -119,7 +148,9 @@ pub use channel::{Channel, Opened, Options};
 pub use consumer::{Consumer, Record};
 pub use deadline::Deadline;
 pub use error::{Awaited, Error, Object, Refusal, Result, Role};
-pub use producer::{Producer, Slot};
+pub use producer::{Producer, Reservation, Slot};
 pub use ring::Kind;
 pub use segment::layout::{self, Geometry};
-pub use wake::Interrupter;
+pub use sysv::shm::{ShmId, ShmStat};
+pub use sysv::{Key, NoKey, Perm, PermChange, SysError};
+pub use wake::{Interrupter, Waited};

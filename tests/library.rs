@@ -3,8 +3,7 @@
 
 mod common;
 
-use shmdemo::sysv::Key;
-use shmdemo::{Channel, Consumer, Deadline, Error, Kind, Options, Producer};
+use shmdemo::{Channel, Consumer, Deadline, Error, Key, Kind, Options, Producer, Waited};
 
 fn open(channel: &common::Channel) -> Channel {
     let key = Key::new(channel.key).expect("a key");
@@ -111,13 +110,12 @@ fn a_producer_is_told_that_its_channel_is_about_to_go() {
     assert!(producer.closing());
     producer.send(b"too late for this server", Deadline::Now).expect("room");
     assert!(!producer.is_drained().expect("a sound ring"));
-    let (mut asked, lane) = (0, producer.lane());
-    let known = producer.finish(|| {
-        asked += 1;
-        asked < 3
-    });
-    // It was asked whether to go on until it said no: nobody knows what becomes of the message.
-    assert_eq!((known.expect("a sound channel"), asked), (false, 3));
+    let lane = producer.lane();
+    // Nobody knows what becomes of the message.
+    let soon = Deadline::after(std::time::Duration::from_millis(20));
+    assert_eq!(producer.finish(soon).expect("a sound channel"), Waited::TimedOut);
+    producer.interrupter().wake();
+    assert_eq!(producer.finish(Deadline::Never).expect("a sound channel"), Waited::Woken);
     // The server goes without removing: the next one takes it back, and has the message.
     drop(server);
     let mut next = consumer(&channel);
@@ -143,11 +141,11 @@ fn an_end_that_was_taken_is_the_next_consumers_until_it_is_forgotten() {
 fn a_size_that_no_text_of_the_c_demo_has_makes_nothing() {
     use shmdemo::shared_use::{look, End, SharedUseSegment, MAX_TEXT_BYTES};
     let channel = common::Channel::new();
-    let mut options = Options::new(Key::new(channel.key).expect("a key"));
+    let options = Options::new(Key::new(channel.key).expect("a key"));
     for (bytes, nearest) in
         [(0, 1), (MAX_TEXT_BYTES + 1, MAX_TEXT_BYTES), (u32::MAX, MAX_TEXT_BYTES)]
     {
-        options.text_bytes = Some(bytes);
+        let options = options.clone().text_bytes(bytes);
         match SharedUseSegment::open(&options, End::Server, Deadline::Now).map(drop) {
             Err(Error::BadGeometry(field)) => assert_eq!(field.expected, nearest),
             other => panic!("{bytes}: {other:?}"),
@@ -155,16 +153,14 @@ fn a_size_that_no_text_of_the_c_demo_has_makes_nothing() {
         channel.assert_gone();
     }
     // The largest that there is, written and read to its last byte.
-    options.text_bytes = Some(MAX_TEXT_BYTES);
-    let (mut options, client) = (options.clone(), options);
+    let options = options.text_bytes(MAX_TEXT_BYTES);
     let server = SharedUseSegment::open(&options, End::Server, Deadline::Now).expect("a segment");
-    let client = SharedUseSegment::open(&client, End::Client, Deadline::Now).expect("the same");
+    let client = SharedUseSegment::open(&options, End::Client, Deadline::Now).expect("the same");
     let text = vec![b'x'; client.longest()];
     client.write(&text).expect("write");
     let mut got = vec![0; server.text_bytes()];
     let length = server.read(&mut got);
     assert_eq!((length, &got[..length]), (MAX_TEXT_BYTES as usize - 2, &text[..]));
-    options.text_bytes = Some(0);
-    assert!(matches!(look(&options).map(drop), Err(Error::BadGeometry(_))));
+    assert!(matches!(look(&options.text_bytes(0)).map(drop), Err(Error::BadGeometry(_))));
     server.remove().expect("remove");
 }

@@ -139,7 +139,7 @@ fn limits_and_defaults_are_those_of_the_library() {
     ] {
         assert!(said.contains(&text), "no '{text}'");
     }
-    let default = shmdemo::sysv::Key::DEFAULT.raw();
+    let default = shmdemo::Key::DEFAULT.raw();
     assert!(said.contains(&format!("not 0; {default} by default")));
     let semaphores = shmdemo::SEMAPHORES;
     let said = OVERVIEW.replace('\n', " ");

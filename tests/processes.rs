@@ -5,8 +5,7 @@ mod common;
 
 use common::{raw, run, skipped, until, Channel, Folder};
 use nix::sys::signal::Signal::SIGTERM;
-use shmdemo::sysv::Key;
-use shmdemo::{Consumer, Deadline, Error, Options, Producer, Role};
+use shmdemo::{Consumer, Deadline, Error, Key, Options, Producer, Role};
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
@@ -57,9 +56,9 @@ fn a_child_has_no_role_and_can_send_and_take_nothing() {
             forked(producer.send(b"stray", Deadline::Now), lane),
             forked(producer.try_reserve(5).map(drop), lane),
             forked(producer.check(), lane),
-            forked(producer.finish(|| false), lane),
+            forked(producer.finish(Deadline::Now).map(drop), lane),
             forked(consumer.next_record().map(drop), server),
-            forked(consumer.wait(Deadline::Now), server),
+            forked(consumer.wait(Deadline::Now).map(drop), server),
             forked(consumer.release_within(0, 1), server),
             forked(consumer.announce_close(), server),
         ];

@@ -4,7 +4,7 @@ use super::fault::{self, misuse, Fault};
 use super::options::{options, shmdemo_options};
 use super::{deadline, Waker, SHMDEMO_OK};
 use crate::segment::layout::{KIND_DATA, KIND_END};
-use crate::{Channel, Consumer, Deadline, Kind};
+use crate::{Channel, Consumer, Deadline, Kind, Waited};
 use core::ffi::{c_int, c_void};
 use core::ptr::{null, null_mut};
 
@@ -26,6 +26,7 @@ pub struct shmdemo_record {
 
 /// The consumer: opaque in C.
 #[allow(non_camel_case_types)]
+#[derive(Debug)]
 pub struct shmdemo_consumer {
     /// The one field that other threads and signal handlers use.
     waker: Waker,
@@ -90,7 +91,7 @@ fn wait(waker: &Waker, consumer: &mut Consumer, until: Deadline) -> Result<c_int
         if waker.take() {
             return Err(Fault::Woken);
         }
-        if consumer.wait(until)? {
+        if consumer.wait(until)? == Waited::Ready {
             return Ok(1);
         }
         // A client ended, a signal came, or it was woken: who is to end it says so.

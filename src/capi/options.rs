@@ -75,15 +75,13 @@ impl shmdemo_options {
         }
         let geometry = self.geometry();
         geometry.check().map_err(Error::BadGeometry)?;
-        Ok(Options {
-            geometry,
-            create: self.flags & SHMDEMO_NO_CREATE == 0,
-            mode: set(self.mode),
-            group: set(self.group),
-            owner: set(self.owner),
-            lock: self.flags & SHMDEMO_LOCK != 0,
-            ..Options::new(key)
-        })
+        let mut options = Options::new(key)
+            .geometry(geometry)
+            .create(self.flags & SHMDEMO_NO_CREATE == 0)
+            .lock(self.flags & SHMDEMO_LOCK != 0);
+        (options.mode, options.group, options.owner) =
+            (set(self.mode), set(self.group), set(self.owner));
+        Ok(options)
     }
 }
 

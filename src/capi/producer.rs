@@ -3,7 +3,7 @@
 use super::fault::{self, misuse, Fault};
 use super::options::{options, shmdemo_options};
 use super::{deadline, Waker, SHMDEMO_OK};
-use crate::{Awaited, Channel, Deadline, Error, Producer};
+use crate::{Awaited, Channel, Deadline, Error, Producer, Reservation, Waited};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 
@@ -14,12 +14,14 @@ pub const SHMDEMO_END: u32 = 2;
 
 /// A producer: opaque in C.
 #[allow(non_camel_case_types)]
+#[derive(Debug)]
 pub struct shmdemo_producer {
     /// The one field that other threads and signal handlers use.
     waker: Waker,
     work: Work,
 }
 
+#[derive(Debug)]
 struct Work {
     producer: Producer,
     /// Bytes that were reserved and not yet committed.
@@ -94,7 +96,7 @@ impl Work {
         // Mostly there is room; only a wait needs to know until when.
         let mut until = Deadline::Now;
         loop {
-            if let Some(mut slot) = self.producer.reserve(len, until)? {
+            if let Reservation::Slot(mut slot) = self.producer.reserve(len, until)? {
                 let place = slot.as_ptr().as_ptr();
                 self.reserved = Some(len);
                 return Ok(place);
@@ -248,17 +250,16 @@ pub unsafe extern "C" fn shmdemo_producer_finish(
         // SAFETY: the caller's promise.
         let (waker, work) = unsafe { work(producer) }?;
         let until = deadline(timeout_ms)?;
-        let mut woken = false;
-        let finished = work.producer.finish(|| {
-            woken = waker.take();
-            !woken && !until.passed()
-        })?;
-        match finished {
-            true => Ok(SHMDEMO_OK),
-            false if woken => Err(Fault::Woken),
-            false => {
-                let awaited = Awaited::Taken(work.producer.lane());
-                Err(Error::TimedOut { key: work.producer.channel().key(), awaited }.into())
+        loop {
+            match work.producer.finish(until)? {
+                Waited::Ready => return Ok(SHMDEMO_OK),
+                _ if waker.take() => return Err(Fault::Woken),
+                Waited::Woken => {}
+                Waited::TimedOut => {
+                    let awaited = Awaited::Taken(work.producer.lane());
+                    let key = work.producer.channel().key();
+                    return Err(Error::TimedOut { key, awaited }.into());
+                }
             }
         }
     })

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 
 /// Ends the waits of one handle.
+#[derive(Debug)]
 pub(super) struct Waker {
     interrupter: Interrupter,
     /// Set before the semaphore is raised, so who was woken by it finds this set.
@@ -12,12 +13,12 @@ pub(super) struct Waker {
 }
 
 impl Waker {
-    pub fn new(interrupter: Interrupter) -> Self {
+    pub(super) fn new(interrupter: Interrupter) -> Self {
         Self { interrupter, woken: AtomicBool::new(false) }
     }
 
     /// Async-signal-safe: one store and one system call; errno stays what it was.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         let errno = Errno::last_raw();
         self.woken.store(true, Ordering::SeqCst);
         self.interrupter.wake();
@@ -25,11 +26,11 @@ impl Waker {
     }
 
     /// Was it woken since the last time this said so?
-    pub fn take(&self) -> bool {
+    pub(super) fn take(&self) -> bool {
         self.is_set() && self.woken.swap(false, Ordering::SeqCst)
     }
 
-    pub fn is_set(&self) -> bool {
+    pub(super) fn is_set(&self) -> bool {
         self.woken.load(Ordering::SeqCst)
     }
 }

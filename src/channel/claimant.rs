@@ -31,7 +31,7 @@ pub(crate) struct Claimant {
 
 impl Claimant {
     /// This process, which is about to claim a role.
-    pub fn this() -> Self {
+    pub(crate) fn this() -> Self {
         static COUNTS: Once = Once::new();
         COUNTS.call_once(|| {
             // SAFETY: the handler is a function that lives as long as the program and touches one
@@ -43,12 +43,12 @@ impl Claimant {
 
     /// Is it this process? One load: for every message.
     #[inline]
-    pub fn is_this(&self) -> bool {
+    pub(crate) fn is_this(&self) -> bool {
         FORKS.load(Relaxed) == self.forks
     }
 
     /// Fails where it is another one. Makes a system call: for what is not done at every message.
-    pub fn check(&self, key: Key, role: Role) -> Result<()> {
+    pub(crate) fn check(&self, key: Key, role: Role) -> Result<()> {
         match self.is_this() && self.pid == std::process::id() {
             true => Ok(()),
             false => Err(self.error(key, role)),
@@ -56,7 +56,7 @@ impl Claimant {
     }
 
     #[cold]
-    pub fn error(&self, key: Key, role: Role) -> Error {
+    pub(crate) fn error(&self, key: Key, role: Role) -> Error {
         Error::Forked { key, role, pid: self.pid as i32 }
     }
 }

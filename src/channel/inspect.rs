@@ -1,6 +1,7 @@
 //! What stands under a key: whose it is, how large, and whether it is a channel. Nothing here makes
 //! or changes anything.
 
+use super::named::NamedSegment;
 use super::roles::Roles;
 use super::Options;
 use crate::error::{Error, Object, Result};
@@ -8,42 +9,7 @@ use crate::segment::atomic::{load_acquire, Ordering::Relaxed};
 use crate::segment::layout::{BadField, Geometry, Header, LINE, MAGIC, STATE_READY};
 use crate::segment::shared_use_st::text_of;
 use crate::segment::Segment;
-use crate::sysv::shm::{self, Attach, AttachOptions, ShmId, ShmStat};
-use crate::sysv::{sem, Key};
-use nix::errno::Errno;
-
-/// The segment of `key`, if there is one.
-pub(crate) fn find_segment(key: Key) -> Result<Option<ShmId>> {
-    match shm::find(key) {
-        Ok(id) => Ok(Some(id)),
-        Err(e) if e.errno == Errno::ENOENT => Ok(None),
-        Err(e) => Err(Error::from_sys(key, Object::Segment, e)),
-    }
-}
-
-/// IPC_STAT; where that is not allowed, the refusal that names owner, mode and size.
-pub(crate) fn stat(options: &Options, id: ShmId) -> Result<ShmStat> {
-    shm::stat(id).map_err(|e| match (e.errno, shm::public_stat(id)) {
-        (Errno::EACCES, Some((perm, size))) => options.closed(Object::Segment, &perm, size),
-        _ => Error::from_sys(options.key, Object::Segment, e),
-    })
-}
-
-/// IPC_STAT of a segment that was accepted.
-pub(crate) fn stat_ours(key: Key, id: ShmId) -> Result<ShmStat> {
-    shm::stat(id).map_err(|e| Error::from_sys(key, Object::Segment, e))
-}
-
-pub(crate) fn attach(key: Key, id: ShmId, options: &AttachOptions) -> Result<Attach> {
-    Attach::new(id, options).map_err(|e| match e.errno {
-        // Of `shmat` this one says: no such segment any more, or a bad address.
-        Errno::EINVAL if options.address.is_some() && shm::stat(id).is_ok() => {
-            Error::System { key, source: e }
-        }
-        Errno::EINVAL => Error::Removed { key, object: Object::Segment },
-        _ => Error::from_sys(key, Object::Segment, e),
-    })
-}
+use crate::sysv::Key;
 
 /// Is it one of the C demo's kind? A channel's size is a multiple of [`LINE`], and the demo's flag is 0
 /// or 1.
@@ -83,15 +49,14 @@ pub(crate) fn check_header(key: Key, header: &Header, bytes: usize) -> Result<Ge
 }
 
 /// A look at the segment before anything is made or changed; false: look again.
-pub(crate) fn acceptable(id: ShmId, options: &Options) -> Result<bool> {
+pub(crate) fn acceptable(found: NamedSegment, options: &Options) -> Result<bool> {
     let key = options.key;
-    let stat = match stat(options, id) {
+    let stat = match found.stat_as(options) {
         Err(Error::Removed { .. }) => return Ok(false),
         other => other?,
     };
     options.accepts(Object::Segment, &stat.perm, stat.bytes, true)?;
-    let look = AttachOptions { read_only: true, ..Default::default() };
-    let attach = attach(key, id, &look)?;
+    let attach = found.view()?;
     let bytes = attach.bytes();
     let Some(segment) = Segment::new(attach) else { return Err(too_small(key, bytes)) };
     match check_header(key, segment.header(), bytes) {
@@ -101,7 +66,7 @@ pub(crate) fn acceptable(id: ShmId, options: &Options) -> Result<bool> {
         // Made and finished since the look: look again.
         Err(e) => match check_header(key, segment.header(), bytes) {
             Ok(_) => Ok(true),
-            Err(_) if stat_ours(key, id)?.removed => Ok(false),
+            Err(_) if found.stat()?.removed => Ok(false),
             Err(_) => Err(e),
         },
     }
@@ -109,21 +74,4 @@ pub(crate) fn acceptable(id: ShmId, options: &Options) -> Result<bool> {
 
 fn under_way(key: Key) -> Result<bool> {
     Ok(Roles::find(key)?.is_some_and(|roles| roles.creation_under_way()))
-}
-
-/// Is the semaphore set's owner accepted, and, for who joins, its mode?
-pub(crate) fn accept_set(roles: &Roles, options: &Options, joining: bool) -> Result<()> {
-    let key = options.key;
-    match sem::stat(roles.id()) {
-        Ok(perm) => {
-            let size = usize::from(super::roles::SEMAPHORES);
-            options.accepts(Object::Semaphores, &perm, size, joining)
-        }
-        Err(e) => match (e.errno, sem::public_stat(key, roles.id())) {
-            (Errno::EACCES, Some((perm, size))) => {
-                Err(options.closed(Object::Semaphores, &perm, size))
-            }
-            _ => Err(Error::from_sys(key, Object::Semaphores, e)),
-        },
-    }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 pub(crate) mod claimant;
 pub(crate) mod inspect;
+pub(crate) mod named;
 mod open;
 pub(crate) mod roles;
 pub(crate) mod status;
@@ -12,39 +13,33 @@ mod users;
 use crate::error::{Error, Object, Refusal, Result};
 use crate::segment::layout::Geometry;
 use crate::segment::Segment;
-use crate::sysv::shm::{AttachOptions, ShmId};
+use crate::sysv::shm::{Place, ShmId};
 use crate::sysv::{Key, Perm};
+use named::NamedSegment;
 use roles::Roles;
 
-/// How to open a channel.
+/// How to open a channel: [`Options::new`] has the defaults, each method changes one.
+///
+/// ```
+/// # use shmdemo::{Geometry, Key, Options};
+/// let geometry = Geometry { lanes: 8, ..Default::default() };
+/// let options = Options::new(Key::DEFAULT).geometry(geometry).mode(0o660);
+/// # let _ = options;
+/// ```
 #[derive(Debug, Clone)]
+#[must_use = "options do nothing before they are used to open"]
 pub struct Options {
-    /// Key of segment and semaphore set.
-    pub key: Key,
-    /// Sizes, if this call creates the channel; who joins takes what is there.
-    pub geometry: Geometry,
-    /// Create the channel if there is none; otherwise wait for somebody else to.
-    pub create: bool,
-    /// Mode of what is created; default 0600. One that everybody can write also says that a
-    /// channel is joined that everybody can write.
-    pub mode: Option<u32>,
-    /// Group of what is created.
-    pub group: Option<u32>,
-    /// Mode and group, where given, are also set on a channel that is there (IPC_SET), if the
-    /// caller may. For servers: a client never changes a live channel.
-    pub adjust: bool,
-    /// A user, besides the caller and root, whose segment is accepted.
-    pub owner: Option<u32>,
-    /// The owner of what is created, instead of the caller; accepted like `owner`.
-    pub create_as: Option<u32>,
-    /// Where to attach.
-    pub attach: AttachOptions,
-    /// Keep the segment out of swap (SHM_LOCK).
-    pub lock: bool,
-    /// Size of the text in a segment of the C demo's kind, in bytes, 1 to
-    /// [`MAX_TEXT_BYTES`](crate::shared_use::MAX_TEXT_BYTES); `None`: what the segment has, and
-    /// [`TEXT_BYTES`](crate::shared_use::TEXT_BYTES) for a new one. A channel has none.
-    pub text_bytes: Option<u32>,
+    pub(crate) key: Key,
+    pub(crate) geometry: Geometry,
+    pub(crate) create: bool,
+    pub(crate) mode: Option<u32>,
+    pub(crate) group: Option<u32>,
+    pub(crate) adjust: bool,
+    pub(crate) owner: Option<u32>,
+    pub(crate) create_as: Option<u32>,
+    pub(crate) place: Place,
+    pub(crate) lock: bool,
+    pub(crate) text_bytes: Option<u32>,
 }
 
 impl Options {
@@ -59,10 +54,83 @@ impl Options {
             adjust: false,
             owner: None,
             create_as: None,
-            attach: AttachOptions::default(),
+            place: Place::default(),
             lock: false,
             text_bytes: None,
         }
+    }
+
+    /// Key of segment and semaphore set.
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Sizes, if this call creates the channel; who joins takes what is there.
+    pub fn geometry(mut self, geometry: Geometry) -> Self {
+        self.geometry = geometry;
+        self
+    }
+
+    /// Whether to create the channel if there is none (the default), or to wait for somebody else to.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Mode of what is created, nine bits; default 0600. One that everybody can write also says that
+    /// a channel is joined that everybody can write.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Group of what is created, a gid.
+    pub fn group(mut self, gid: u32) -> Self {
+        self.group = Some(gid);
+        self
+    }
+
+    /// Whether mode and group, where given, are also set on a channel that is there (IPC_SET), if the
+    /// caller may; default: no. For servers: a client never changes a live channel.
+    pub fn adjust(mut self, adjust: bool) -> Self {
+        self.adjust = adjust;
+        self
+    }
+
+    /// A user (uid), besides the caller and root, whose segment is accepted.
+    pub fn owner(mut self, uid: u32) -> Self {
+        self.owner = Some(uid);
+        self
+    }
+
+    /// The owner (uid) of what is created, instead of the caller; accepted like
+    /// [`owner`](Self::owner).
+    pub fn create_as(mut self, uid: u32) -> Self {
+        self.create_as = Some(uid);
+        self
+    }
+
+    /// The address to attach at, instead of the kernel's choice; `round`: down to a multiple of
+    /// `SHMLBA` (SHM_RND).
+    ///
+    /// Source: [shmat(2)](https://man7.org/linux/man-pages/man2/shmat.2.html).
+    pub fn address(mut self, address: usize, round: bool) -> Self {
+        self.place = Place { address: Some(address), round };
+        self
+    }
+
+    /// Whether to keep the segment out of swap (SHM_LOCK); default: no.
+    pub fn lock(mut self, lock: bool) -> Self {
+        self.lock = lock;
+        self
+    }
+
+    /// Size of the text in a segment of the C demo's kind, in bytes, 1 to
+    /// [`MAX_TEXT_BYTES`](crate::shared_use::MAX_TEXT_BYTES); default: what the segment has, and
+    /// [`TEXT_BYTES`](crate::shared_use::TEXT_BYTES) for a new one. A channel has none.
+    pub fn text_bytes(mut self, bytes: u32) -> Self {
+        self.text_bytes = Some(bytes);
+        self
     }
 
     fn creation_mode(&self) -> u32 {
@@ -116,6 +184,7 @@ impl Options {
 
 /// What [`Channel::open`] did to get the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Opened {
     /// Made it.
     Created,
@@ -126,6 +195,8 @@ pub enum Opened {
 }
 
 /// An attached channel, without a role in it.
+#[derive(Debug)]
+#[must_use = "a channel that is dropped is detached"]
 pub struct Channel {
     key: Key,
     geometry: Geometry,
@@ -167,6 +238,10 @@ impl Channel {
         self.segment.attach().base().as_ptr() as usize
     }
 
+    fn named(&self) -> NamedSegment {
+        NamedSegment { key: self.key, id: self.id() }
+    }
+
     pub(crate) fn segment(&self) -> &Segment {
         &self.segment
     }
@@ -186,7 +261,7 @@ impl Channel {
 
     /// Is the segment still that of the key? For who hears of the semaphores by using them.
     pub(crate) fn check_segment(&self) -> Result<()> {
-        match inspect::stat_ours(self.key, self.id())?.removed {
+        match self.named().stat()?.removed {
             false => Ok(()),
             true => Err(Error::Removed { key: self.key, object: Object::Segment }),
         }

@@ -5,9 +5,8 @@
 //! something the next one recognises: a segment that is not `STATE_READY`, of the size that the
 //! `creating` semaphore notes.
 
-use super::inspect::{
-    accept_set, acceptable, attach, check_header, find_segment, foreign, stat, stat_ours, too_small,
-};
+use super::inspect::{acceptable, check_header, foreign, too_small};
+use super::named::NamedSegment;
 use super::roles::Roles;
 use super::{Channel, Opened, Options};
 use crate::deadline::Deadline;
@@ -16,8 +15,7 @@ use crate::ring;
 use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::segment::layout::{Geometry, LAYOUT_VERSION, MAGIC, STATE_READY};
 use crate::segment::Segment;
-use crate::sysv::shm::{self, ShmId};
-use crate::sysv::{sem, Key, PermChange};
+use crate::sysv::PermChange;
 use core::time::Duration;
 use nix::errno::Errno;
 use std::time::Instant;
@@ -75,10 +73,10 @@ impl Channel {
 
     fn attempt(options: &Options) -> Result<Attempt> {
         let key = options.key;
-        let found = find_segment(key)?;
-        if let Some(id) = found {
+        let found = NamedSegment::find(key)?;
+        if let Some(found) = found {
             // Before anything is made or changed: is this ours to use at all?
-            if !acceptable(id, options)? {
+            if !acceptable(found, options)? {
                 return Ok(Attempt::Again);
             }
         } else if !options.create {
@@ -86,13 +84,13 @@ impl Channel {
         }
         let roles = match Roles::find(key)? {
             Some(roles) => {
-                accept_set(&roles, options, true)?;
+                roles.accept(options, true)?;
                 roles
             }
             None => match Roles::create(key, options.creation_mode())? {
                 Some(roles) => {
                     if let Err(e) = options.give_over(None, &roles) {
-                        let _ = sem::remove(roles.id());
+                        let _ = roles.remove();
                         return Err(e);
                     }
                     roles
@@ -104,7 +102,7 @@ impl Channel {
         let result = Self::under_lock(options, roles);
         // A set that serves no segment is not left behind.
         if matches!(result, Err(Error::CannotCreate { .. })) && roles.in_use()?.is_none() {
-            let _ = sem::remove(roles.id());
+            let _ = roles.remove();
         }
         roles.unlock();
         result
@@ -112,25 +110,25 @@ impl Channel {
 
     fn under_lock(options: &Options, roles: Roles) -> Result<Attempt> {
         let key = options.key;
-        let Some(id) = find_segment(key)? else {
+        let Some(found) = NamedSegment::find(key)? else {
             if !options.create {
                 // Removed since the look. The set may be one that was made to adopt it.
                 if roles.in_use()?.is_none() && !roles.awaited() {
-                    let _ = sem::remove(roles.id());
+                    let _ = roles.remove();
                 }
                 return Ok(Attempt::Again);
             }
             // Holders of roles without a segment use one that was removed: the set goes too, so
             // that they notice, and a new one is made.
             if roles.in_use()?.is_some() || roles.awaited() {
-                sem::remove(roles.id()).map_err(|e| Error::from_sys(key, Object::Semaphores, e))?;
+                roles.remove()?;
                 return Ok(Attempt::Again);
             }
             return Self::create(options, roles);
         };
-        let stat = stat(options, id)?;
+        let stat = found.stat_as(options)?;
         options.accepts(Object::Segment, &stat.perm, stat.bytes, true)?;
-        let attach = attach(key, id, &options.attach)?;
+        let attach = found.attach(options.place)?;
         if stat.removed {
             return Ok(Attempt::Again);
         }
@@ -144,8 +142,8 @@ impl Channel {
             // size and did not finish, it is nobody's yet: make it anew.
             let half_made = roles.unfinished_of(stat.bytes) && !foreign(segment.header());
             if half_made {
-                await_alone(key, id)?;
-                shm::remove(id).map_err(|e| Error::from_sys(key, Object::Segment, e))?;
+                await_alone(found)?;
+                found.remove()?;
                 return Ok(Attempt::Again);
             }
         }
@@ -155,7 +153,7 @@ impl Channel {
         }
         let mut opened = Opened::Joined;
         if segment.header().generation.load(Relaxed) != roles.id().raw() as u32 {
-            adopt(key, &segment, id, &geometry, &roles)?;
+            adopt(&segment, found, &geometry, &roles)?;
             opened = Opened::Adopted;
         }
         let mut channel = Self { key, geometry, roles, opened, adjusted: None, segment };
@@ -169,8 +167,8 @@ impl Channel {
         let geometry = options.geometry;
         let size = geometry.segment_bytes();
         roles.set_creating(Some(size))?;
-        let id = match shm::create(key, size as usize, options.creation_mode()) {
-            Ok(id) => id,
+        let made = match NamedSegment::create(key, size as usize, options.creation_mode()) {
+            Ok(made) => made,
             Err(e) => {
                 roles.set_creating(None)?;
                 return match e.errno {
@@ -181,14 +179,14 @@ impl Channel {
             }
         };
         let finish = || {
-            let segment = match attach(key, id, &options.attach)? {
+            let segment = match made.attach(options.place)? {
                 attach if attach.bytes() >= size as usize => Segment::new(attach),
                 _ => None,
             };
             let Some(segment) = segment else { return Err(too_small(key, 0)) };
             roles.set_free_lanes(geometry.lanes)?;
             write_header(&segment, &geometry, roles.id().raw() as u32);
-            options.give_over(Some(id), &roles)?;
+            options.give_over(Some(made), &roles)?;
             let opened = Opened::Created;
             let channel = Self { key, geometry, roles, opened, adjusted: None, segment };
             channel.lock_if(options)?;
@@ -205,8 +203,8 @@ impl Channel {
             Err(e) => {
                 // An address that can't be attached, a lock that is not allowed: leave nothing. What
                 // can't be removed (a filter without shmctl) keeps the note that it is half-made.
-                if shm::remove(id).is_ok() {
-                    let _ = sem::remove(roles.id());
+                if made.remove().is_ok() {
+                    let _ = roles.remove();
                 }
                 Err(e)
             }
@@ -215,9 +213,8 @@ impl Channel {
 
     /// Mode and group of a channel that is there, if they are to be changed and the caller may.
     fn adjust(&mut self, options: &Options) -> Result<()> {
-        let id = self.segment.attach().id();
         let change = PermChange { uid: None, gid: options.group, mode: options.mode };
-        let before = stat_ours(self.key, id)?.perm;
+        let before = self.named().stat()?.perm;
         let euid = nix::unistd::geteuid().as_raw();
         let may = euid == 0 || euid == before.uid || euid == before.cuid;
         let same = change.mode.unwrap_or(before.mode) == before.mode
@@ -225,17 +222,15 @@ impl Channel {
         if !options.adjust || !may || same {
             return Ok(());
         }
-        shm::set(id, &change).map_err(|e| Error::from_sys(self.key, Object::Segment, e))?;
-        sem::set(self.roles.id(), &change)
-            .map_err(|e| Error::from_sys(self.key, Object::Semaphores, e))?;
+        self.named().set(&change)?;
+        self.roles.set(&change)?;
         self.adjusted = Some(before);
         Ok(())
     }
 
     fn lock_if(&self, options: &Options) -> Result<()> {
         match options.lock {
-            true => shm::lock(self.segment.attach().id())
-                .map_err(|e| Error::from_sys(self.key, Object::Segment, e)),
+            true => self.named().lock(),
             false => Ok(()),
         }
     }
@@ -243,27 +238,26 @@ impl Channel {
 
 impl Options {
     /// Gives what was just created, the segment or else the set, the owner and group asked for.
-    pub(crate) fn give_over(&self, segment: Option<ShmId>, roles: &Roles) -> Result<()> {
+    pub(crate) fn give_over(&self, segment: Option<NamedSegment>, roles: &Roles) -> Result<()> {
         let change = PermChange { uid: self.create_as, gid: self.group, mode: None };
-        let (object, result) = match segment {
-            _ if change.is_empty() => return Ok(()),
-            Some(id) => (Object::Segment, shm::set(id, &change)),
-            None => (Object::Semaphores, sem::set(roles.id(), &change)),
-        };
-        result.map_err(|e| Error::from_sys(self.key, object, e))
+        match segment {
+            _ if change.is_empty() => Ok(()),
+            Some(segment) => segment.set(&change),
+            None => roles.set(&change),
+        }
     }
 }
 
 /// Waits until nobody but the caller is attached; onlookers are gone in a moment.
-fn await_alone(key: Key, id: ShmId) -> Result<()> {
+fn await_alone(segment: NamedSegment) -> Result<()> {
     let give_up = Instant::now() + Duration::from_secs(1);
     loop {
-        let stat = stat_ours(key, id)?;
+        let stat = segment.stat()?;
         if stat.attaches <= 1 {
             return Ok(());
         }
         if Instant::now() >= give_up {
-            let others = stat.attaches - 1;
+            let (key, others) = (segment.key, stat.attaches - 1);
             return Err(Error::StillAttached { key, others, last_pid: stat.last_pid });
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -271,9 +265,9 @@ fn await_alone(key: Key, id: ShmId) -> Result<()> {
 }
 
 /// Gives a segment whose semaphores were removed the new set. Under the new set's lock.
-fn adopt(key: Key, segment: &Segment, id: ShmId, geometry: &Geometry, roles: &Roles) -> Result<()> {
+fn adopt(segment: &Segment, named: NamedSegment, geometry: &Geometry, roles: &Roles) -> Result<()> {
     // Whoever else is attached may still write as the holder of a role in the removed set.
-    await_alone(key, id)?;
+    await_alone(named)?;
     roles.set_free_lanes(geometry.lanes)?;
     segment.header().generation.store(roles.id().raw() as u32, Relaxed);
     Ok(())

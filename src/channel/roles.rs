@@ -20,11 +20,12 @@
 //!
 //! Source: [semop(2)](https://man7.org/linux/man-pages/man2/semop.2.html), section SEM_UNDO.
 
+use super::Options;
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result, Role};
 use crate::segment::layout::{BadField, MAX_LANES};
 use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
-use crate::sysv::{Key, SysError};
+use crate::sysv::{Key, PermChange, SysError};
 use crate::wake::Bell;
 use nix::errno::Errno;
 
@@ -63,7 +64,7 @@ const LANES_AT_ONCE: usize = 7;
 
 impl Roles {
     /// The existing set of `key`, checked for its size; `None`: there is none.
-    pub fn find(key: Key) -> Result<Option<Self>> {
+    pub(crate) fn find(key: Key) -> Result<Option<Self>> {
         match sem::find(key) {
             Ok(id) => Self { key, id }.checked(),
             Err(e) if e.errno == Errno::ENOENT => Ok(None),
@@ -92,7 +93,7 @@ impl Roles {
     }
 
     /// Makes a new set; `None`: somebody else just did.
-    pub fn create(key: Key, mode: u32) -> Result<Option<Self>> {
+    pub(crate) fn create(key: Key, mode: u32) -> Result<Option<Self>> {
         match sem::create(key, SEMAPHORES, mode) {
             Ok(id) => Ok(Some(Self { key, id })),
             Err(e) if e.errno == Errno::EEXIST => Ok(None),
@@ -102,7 +103,7 @@ impl Roles {
     }
 
     /// The set's number, which is the channel's generation.
-    pub fn id(&self) -> SemId {
+    pub(crate) fn id(&self) -> SemId {
         self.id
     }
 
@@ -110,8 +111,36 @@ impl Roles {
         Error::from_sys(self.key, Object::Semaphores, e)
     }
 
+    /// Is the set's owner accepted, and, for who joins, its mode?
+    pub(crate) fn accept(&self, options: &Options, joining: bool) -> Result<()> {
+        match sem::stat(self.id) {
+            Ok(perm) => {
+                options.accepts(Object::Semaphores, &perm, usize::from(SEMAPHORES), joining)
+            }
+            Err(e) => match (e.errno, sem::public_stat(self.key, self.id)) {
+                (Errno::EACCES, Some((perm, size))) => {
+                    Err(options.closed(Object::Semaphores, &perm, size))
+                }
+                _ => Err(self.error(e)),
+            },
+        }
+    }
+
+    /// IPC_SET.
+    pub(crate) fn set(&self, change: &PermChange) -> Result<()> {
+        sem::set(self.id, change).map_err(|e| self.error(e))
+    }
+
+    /// IPC_RMID; a set that is gone already is removed.
+    pub(crate) fn remove(&self) -> Result<()> {
+        match sem::remove(self.id).map_err(|e| self.error(e)) {
+            Err(Error::Removed { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
     /// Takes the creation lock, held until [`unlock`](Self::unlock) or the end of the process.
-    pub fn lock(&self, deadline: Deadline) -> Result<()> {
+    pub(crate) fn lock(&self, deadline: Deadline) -> Result<()> {
         let ops = [Op::new(CREATE, 0), Op::undo(CREATE, 1)];
         loop {
             match sem::operate(self.id, &ops, deadline.for_sem()) {
@@ -127,43 +156,43 @@ impl Roles {
     }
 
     /// Gives the creation lock back. A removed set has none any more.
-    pub fn unlock(&self) {
+    pub(crate) fn unlock(&self) {
         let _ = sem::operate(self.id, &[Op::undo(CREATE, -1)], Wait::Never);
     }
 
     /// Does somebody hold the creation lock, or is a segment half-made? The value is a hint: it
     /// is settled under the lock.
-    pub fn creation_under_way(&self) -> bool {
+    pub(crate) fn creation_under_way(&self) -> bool {
         [CREATE, CREATING].iter().any(|num| sem::value(self.id, *num).is_ok_and(|v| v > 0))
     }
 
     /// Notes that a segment of so many bytes is about to be made, or (`None`) that it is done.
     /// Under the lock.
-    pub fn set_creating(&self, bytes: Option<u32>) -> Result<()> {
+    pub(crate) fn set_creating(&self, bytes: Option<u32>) -> Result<()> {
         // No SEM_UNDO is ever used on this one: it outlives its maker.
         let value = bytes.map_or(0, creating);
         sem::set_value(self.id, CREATING, value).map_err(|e| self.error(e))
     }
 
     /// Did somebody begin to make a segment and not finish? Under the lock.
-    pub fn unfinished(&self) -> bool {
+    pub(crate) fn unfinished(&self) -> bool {
         sem::value(self.id, CREATING).is_ok_and(|noted| noted > 0)
     }
 
     /// Did somebody begin to make a segment of so many bytes and not finish? Under the lock. No pid
     /// is asked: what one namespace calls it, or gave to another one since, means nothing here.
-    pub fn unfinished_of(&self, bytes: usize) -> bool {
+    pub(crate) fn unfinished_of(&self, bytes: usize) -> bool {
         let noted = u32::try_from(bytes).ok().map(creating);
         sem::value(self.id, CREATING).is_ok_and(|value| Some(value) == noted)
     }
 
     /// Sets the number of free lanes. Under the lock, while nobody holds a lane.
-    pub fn set_free_lanes(&self, lanes: u32) -> Result<()> {
+    pub(crate) fn set_free_lanes(&self, lanes: u32) -> Result<()> {
         sem::set_value(self.id, FREE_LANES, lanes as i32).map_err(|e| self.error(e))
     }
 
     /// Does somebody hold or await a role in this set? The pid of one that does, and its role.
-    pub fn in_use(&self) -> Result<Option<(Role, i32)>> {
+    pub(crate) fn in_use(&self) -> Result<Option<(Role, i32)>> {
         let values = self.values()?;
         let lanes = (0..MAX_LANES).map(|lane| (Role::Lane(lane), LANES + lane as u16));
         for (role, num) in [(Role::Server, SERVER)].into_iter().chain(lanes) {
@@ -177,7 +206,7 @@ impl Roles {
     }
 
     /// Does somebody wait for a lane?
-    pub fn awaited(&self) -> bool {
+    pub(crate) fn awaited(&self) -> bool {
         sem::waiters(self.id, FREE_LANES).is_ok_and(|n| n > 0)
     }
 
@@ -194,12 +223,12 @@ impl Roles {
     }
 
     /// The server's pid; `None`: the role is free.
-    pub fn server(&self) -> Result<Option<i32>> {
+    pub(crate) fn server(&self) -> Result<Option<i32>> {
         self.holder(SERVER)
     }
 
     /// The pid of lane `lane`'s producer; `None`: the lane is free.
-    pub fn lane(&self, lane: u32) -> Result<Option<i32>> {
+    pub(crate) fn lane(&self, lane: u32) -> Result<Option<i32>> {
         self.holder(LANES + lane as u16)
     }
 
@@ -207,7 +236,7 @@ impl Roles {
     ///
     /// # Errors
     /// [`Error::Busy`] with the holder's pid.
-    pub fn claim_server(&self, lanes: u32) -> Result<()> {
+    pub(crate) fn claim_server(&self, lanes: u32) -> Result<()> {
         for first in (0..lanes as u16).step_by(LANES_AT_ONCE) {
             let mut ops: heapless::Vec<Op, 16> = heapless::Vec::new();
             if first == 0 {
@@ -228,7 +257,7 @@ impl Roles {
     }
 
     /// Gives the server role back and rings every room bell, as the process's end would.
-    pub fn release_server(&self, lanes: u32) {
+    pub(crate) fn release_server(&self, lanes: u32) {
         for first in (0..lanes as u16).step_by(LANES_AT_ONCE) {
             let mut ops: heapless::Vec<Op, 16> = heapless::Vec::new();
             if first == 0 {
@@ -245,7 +274,7 @@ impl Roles {
     ///
     /// # Errors
     /// [`Error::TimedOut`]; [`Error::Removed`].
-    pub fn claim_lane(&self, lanes: u32, deadline: Deadline) -> Result<u32> {
+    pub(crate) fn claim_lane(&self, lanes: u32, deadline: Deadline) -> Result<u32> {
         // The ticket is waited for, so that a lane is free for whoever has one.
         loop {
             match sem::operate(self.id, &[Op::undo(FREE_LANES, -1)], deadline.for_sem()) {
@@ -274,7 +303,7 @@ impl Roles {
     }
 
     /// Gives a lane back and rings the server bell, as the process's end would.
-    pub fn release_lane(&self, lane: u32) {
+    pub(crate) fn release_lane(&self, lane: u32) {
         let num = LANES + lane as u16;
         self.give_back(&[Op::undo(num, -1), Op::undo(FREE_LANES, 1), Op::undo(SERVER_BELL, 1)]);
     }
@@ -318,12 +347,12 @@ impl Roles {
     }
 
     /// Semaphore on which the server sleeps.
-    pub fn server_bell(&self) -> Bell {
+    pub(crate) fn server_bell(&self) -> Bell {
         self.bell(SERVER_BELL)
     }
 
     /// Semaphore on which lane `lane`'s producer sleeps.
-    pub fn room_bell(&self, lane: u32) -> Bell {
+    pub(crate) fn room_bell(&self, lane: u32) -> Bell {
         self.bell(ROOM_BELLS + lane as u16)
     }
 
@@ -333,7 +362,7 @@ impl Roles {
 
     /// Rings for every producer of `lanes` lanes that may sleep, whatever became of its doorbell's
     /// words: two calls, and one more for each few that are not rung for already.
-    pub fn remind_producers(&self, lanes: u32) {
+    pub(crate) fn remind_producers(&self, lanes: u32) {
         let Ok(values) = self.values() else {
             return; // a removed set: the sleeps themselves have ended
         };
@@ -351,7 +380,7 @@ impl Roles {
     }
 
     /// Is the set still there?
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         sem::value(self.id, SERVER).map(drop).map_err(|e| self.error(e))
     }
 }

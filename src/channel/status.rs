@@ -1,5 +1,6 @@
 //! Looking at a channel without taking part in it: a read-only attach, nothing is changed.
 
+use super::named::NamedSegment;
 use super::roles::Roles;
 use super::{inspect, Options};
 use crate::error::{Error, Object, Result};
@@ -7,12 +8,13 @@ use crate::ring;
 use crate::segment::atomic::Ordering::Relaxed;
 use crate::segment::layout::{Geometry, LAYOUT_VERSION, MAX_LANES};
 use crate::segment::Segment;
-use crate::sysv::shm::{AttachOptions, ShmId, ShmStat};
+use crate::sysv::shm::{ShmId, ShmStat};
 use crate::sysv::Key;
 use core::fmt;
 
 /// What one lane shows.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct LaneStatus {
     /// Its producer; `None`: the lane is free.
     pub pid: Option<i32>,
@@ -32,6 +34,7 @@ pub struct LaneStatus {
 
 /// A channel as an onlooker sees it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Status {
     /// Its key.
     pub key: Key,
@@ -61,11 +64,10 @@ impl Status {
     /// [`Error::NotOurs`] where it is no channel of this version or damaged.
     pub fn read(options: &Options) -> Result<Self> {
         let key = options.key;
-        let id = inspect::find_segment(key)?.ok_or(Error::NoChannel(key))?;
-        let stat = inspect::stat(options, id)?;
+        let found = NamedSegment::find(key)?.ok_or(Error::NoChannel(key))?;
+        let stat = found.stat_as(options)?;
         options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
-        let look = AttachOptions { read_only: true, ..Default::default() };
-        let attach = inspect::attach(key, id, &look)?;
+        let attach = found.view()?;
         let bytes = attach.bytes();
         let segment = Segment::new(attach).ok_or_else(|| inspect::too_small(key, bytes))?;
         let geometry = inspect::check_header(key, segment.header(), bytes)?;
@@ -90,7 +92,7 @@ impl Status {
         }
         Ok(Self {
             key,
-            id,
+            id: found.id,
             stat,
             layout_version: LAYOUT_VERSION,
             generation,

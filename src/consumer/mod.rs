@@ -5,10 +5,12 @@ use crate::channel::roles::Roles;
 use crate::channel::Channel;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result, Role};
-use crate::ring::{Found, Kind, Rx};
+use crate::ring::{Found, Rx};
 use crate::segment::layout::{BadField, MAX_LANES};
-use crate::wake::{self, Bed, End, Interrupter, Look, SpinPolicy};
+use crate::wake::{self, Bed, Interrupter, Look, SpinPolicy, Waited};
 
+#[cfg(feature = "programs")]
+mod lines;
 mod record;
 
 pub use record::Record;
@@ -20,6 +22,7 @@ const QUOTA: u32 = 256;
 const RUNS: usize = 64;
 
 /// Records looked at one after another in one lane.
+#[derive(Debug)]
 struct Run {
     lane: usize,
     records: u32,
@@ -30,6 +33,8 @@ struct Run {
 ///
 /// The role is this process's. In a child made by fork(2) every call fails with [`Error::Forked`]
 /// or does nothing, and dropping it only detaches.
+#[derive(Debug)]
+#[must_use = "a consumer that is dropped gives its role back"]
 pub struct Consumer {
     lanes: heapless::Vec<Rx, { MAX_LANES as usize }>,
     /// Lanes that ever had a record, by bits.
@@ -42,7 +47,6 @@ pub struct Consumer {
     runs: heapless::Vec<Run, RUNS>,
     spin: SpinPolicy,
     claimant: Claimant,
-    /// Last: `lanes` point into its segment.
     channel: Channel,
 }
 
@@ -123,42 +127,6 @@ impl Consumer {
             self.quota = QUOTA;
         }
         Ok(None)
-    }
-
-    /// Copies payloads of the lane whose turn it is to the begin of `out`, each between `prefix` and
-    /// `separator`, for as long as they are messages that fit; returns how many bytes that were. They
-    /// count as looked at. What ends it, [`next_record`](Self::next_record) tells.
-    pub(crate) fn copy_lines(&mut self, out: &mut [u8], prefix: &[u8], separator: u8) -> usize {
-        let (lane, mut filled) = (self.turn, 0);
-        let ready = self.claimant.is_this() && matches!(self.lanes[lane].ready(), Ok(true));
-        if self.quota == 0 || !ready || !self.open_run(lane) {
-            return 0;
-        }
-        let Some(run) = self.runs.last_mut() else { return 0 };
-        let rx = &mut self.lanes[lane];
-        while self.quota > 0 {
-            let before = rx.position();
-            let Ok(Some(found)) = rx.next() else { break };
-            let (len, rest) = (found.len as usize, &mut out[filled..]);
-            let size = prefix.len() + len + 1;
-            if found.kind != Kind::Data || size > rest.len() {
-                rx.seek(before);
-                break;
-            }
-            let rest = match prefix.is_empty() {
-                true => rest,
-                false => {
-                    rest[..prefix.len()].copy_from_slice(prefix);
-                    &mut rest[prefix.len()..]
-                }
-            };
-            rx.bytes().copy_out(found.offset, &mut rest[..len]);
-            rest[len] = separator;
-            filled += size;
-            self.quota -= 1;
-            run.records += 1;
-        }
-        filled
     }
 
     /// Makes sure that the last run is one of `lane`; false: too many runs, release first.
@@ -243,15 +211,15 @@ impl Consumer {
         Ok(())
     }
 
-    /// Sleeps until there is a record, a client has ended, [`Interrupter::wake`], a signal or
-    /// `deadline`; returns whether there is a record. All that was looked at must be released.
+    /// Sleeps until there is a record ([`Waited::Ready`]), a client has ended, [`Interrupter::wake`], a
+    /// signal or `deadline`. All that was looked at must be released.
     ///
     /// An idle server uses no processor time: it sleeps without a limit, after some microseconds of
     /// looking where that has paid lately.
     ///
     /// # Errors
     /// [`Error::Removed`]; [`Error::NotOurs`] naming lane and field.
-    pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
+    pub fn wait(&mut self, deadline: Deadline) -> Result<Waited> {
         self.check_claimed_here()?;
         let (key, roles) = (self.channel.key(), *self.channel.roles());
         let doorbell = &self.channel.segment().header().server_bell;
@@ -262,14 +230,14 @@ impl Consumer {
             ready.map_err(|(lane, damage)| Error::from_damage(key, lane, damage))
         })?;
         match end {
-            End::Ready => return Ok(true),
+            Waited::Ready => return Ok(Waited::Ready),
             // A producer may have been the one that rang, and wait for room.
-            End::Woken => roles.remind_producers(self.channel.geometry().lanes),
-            End::Time => {}
+            Waited::Woken => roles.remind_producers(self.channel.geometry().lanes),
+            Waited::TimedOut => {}
         }
         self.check_claimant()?;
         self.channel.check()?;
-        Ok(false)
+        Ok(end)
     }
 
     fn ring_for_room(&self) {

@@ -5,6 +5,7 @@ use crate::segment::memory::RingMemory;
 use core::ptr::NonNull;
 
 /// One message in the ring. It stays there until it is released.
+#[derive(Debug)]
 pub struct Record<'a> {
     pub(super) bytes: &'a RingMemory,
     pub(super) found: Found,

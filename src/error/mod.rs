@@ -12,6 +12,7 @@ pub type Result<T> = core::result::Result<T, Error>;
 
 /// A role: what at most one process at a time may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Role {
     /// The consumer of all lanes.
     Server,
@@ -33,6 +34,7 @@ impl fmt::Display for Role {
 
 /// Which System V object an error speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Object {
     /// The shared memory segment.
     Segment,
@@ -51,6 +53,7 @@ impl fmt::Display for Object {
 
 /// Why a segment or a set is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Refusal {
     /// Owner or creator is neither the caller, nor root, nor the user named with `--owner`.
     Owner,
@@ -64,6 +67,7 @@ pub enum Refusal {
 
 /// What a wait was for that took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Awaited {
     /// Somebody else to create the channel.
     Channel,
@@ -242,5 +246,32 @@ impl fmt::Debug for Error {
     }
 }
 
-// No `source`: the text says the cause already.
+// No `source`: the text says the cause already. (`CannotCreate` and `System` have it as a field.)
 impl std::error::Error for Error {}
+
+/// With the kind that the standard library has for it, and the whole error inside.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind;
+        let kind = match &error {
+            Error::NoChannel(_) => ErrorKind::NotFound,
+            Error::Removed { .. } => ErrorKind::BrokenPipe,
+            Error::CannotCreate { source, .. } | Error::System { source, .. } => {
+                std::io::Error::from_raw_os_error(source.errno()).kind()
+            }
+            Error::NoSysvIpc => ErrorKind::Unsupported,
+            Error::Busy { .. } | Error::StillAttached { .. } | Error::InUse { .. } => {
+                ErrorKind::AddrInUse
+            }
+            Error::TimedOut { .. } => ErrorKind::TimedOut,
+            Error::Forked { .. } | Error::NotRung { .. } | Error::NotAccepted { .. } => {
+                ErrorKind::PermissionDenied
+            }
+            Error::NotOurs { .. } | Error::OtherProtocol { .. } => ErrorKind::InvalidData,
+            Error::TooLong { .. } | Error::HoldsNul { .. } | Error::BadGeometry(_) => {
+                ErrorKind::InvalidInput
+            }
+        };
+        std::io::Error::new(kind, error)
+    }
+}

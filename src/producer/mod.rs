@@ -8,9 +8,10 @@ use crate::ring::{Reserved, Tx};
 use crate::segment::atomic::Ordering;
 use crate::segment::layout::BadField;
 use crate::sysv::SysError;
-use crate::wake::{self, Bed, End, Interrupter, SpinPolicy};
+use crate::wake::{self, Bed, Interrupter, SpinPolicy, Waited};
 use core::time::Duration;
 
+mod finish;
 mod slot;
 
 pub use slot::Slot;
@@ -22,6 +23,8 @@ const NAP: Duration = Duration::from_millis(20);
 ///
 /// The lane is this process's. In a child made by fork(2) every call fails with [`Error::Forked`]
 /// or does nothing, a slot reserved before the fork sends nothing, and dropping it only detaches.
+#[derive(Debug)]
+#[must_use = "a producer that is dropped gives its lane back"]
 pub struct Producer {
     tx: Tx,
     lane: u32,
@@ -33,8 +36,29 @@ pub struct Producer {
     unsure: bool,
     /// What the last ring failed with.
     failed: Option<SysError>,
-    /// Last: `tx` points into its segment.
     channel: Channel,
+}
+
+/// How a wait for room ended.
+#[derive(Debug)]
+#[must_use = "a slot is room that nothing was written to yet"]
+pub enum Reservation<'a> {
+    /// There is room: this.
+    Slot(Slot<'a>),
+    /// There is none, and something else was to be seen to: as [`Waited::Woken`].
+    Woken,
+    /// There was none in time.
+    TimedOut,
+}
+
+impl<'a> Reservation<'a> {
+    /// The room, if there is some.
+    pub fn slot(self) -> Option<Slot<'a>> {
+        match self {
+            Reservation::Slot(slot) => Some(slot),
+            Reservation::Woken | Reservation::TimedOut => None,
+        }
+    }
 }
 
 impl Channel {
@@ -86,19 +110,26 @@ impl Producer {
     }
 
     /// Reserves room for a message of at most `len` bytes, waiting for it until `deadline` or an
-    /// [`Interrupter::wake`]; `None`: there is no room, the wait was ended.
+    /// [`Interrupter::wake`].
     ///
     /// # Errors
     /// As [`try_reserve`](Self::try_reserve), and [`Error::Removed`].
-    pub fn reserve(&mut self, len: usize, deadline: Deadline) -> Result<Option<Slot<'_>>> {
+    #[inline]
+    pub fn reserve(&mut self, len: usize, deadline: Deadline) -> Result<Reservation<'_>> {
         let checked = self.checked(len)?;
-        let mut reserved = self.tx.reserve(checked).map_err(|d| self.damage(d))?;
-        if reserved.is_none() {
-            // The consumer may sleep with messages it was not rung for yet.
-            self.ring();
-            reserved = self.wait_for_room(checked, deadline)?;
-        }
-        Ok(reserved.map(|reserved| Slot { producer: self, reserved }))
+        let reserved = match self.tx.reserve(checked).map_err(|d| self.damage(d))? {
+            Some(reserved) => reserved,
+            None => {
+                // The consumer may sleep with messages it was not rung for yet.
+                self.ring();
+                match self.wait_for_room(checked, deadline)? {
+                    Ok(reserved) => reserved,
+                    Err(Waited::TimedOut) => return Ok(Reservation::TimedOut),
+                    Err(_) => return Ok(Reservation::Woken),
+                }
+            }
+        };
+        Ok(Reservation::Slot(Slot { producer: self, reserved }))
     }
 
     /// [`check_claimant`](Self::check_claimant) at the price of one load.
@@ -129,8 +160,13 @@ impl Producer {
         Error::from_damage(self.channel.key(), self.lane, damage)
     }
 
+    /// Sleeps until there is room for `len` bytes; else how the wait ended.
     #[cold]
-    fn wait_for_room(&mut self, len: u32, deadline: Deadline) -> Result<Option<Reserved>> {
+    fn wait_for_room(
+        &mut self,
+        len: u32,
+        deadline: Deadline,
+    ) -> Result<core::result::Result<Reserved, Waited>> {
         self.check_claimed_here()?;
         let key = self.channel.key();
         let lane = self.lane;
@@ -141,30 +177,31 @@ impl Producer {
         let (control, _) = self.channel.segment().lane(&self.channel.geometry(), lane);
         let mut bed = Bed { bell, deadline, longest: Some(NAP) };
         let mut reserved = None;
-        loop {
+        let end = loop {
             let (tx, spin) = (&mut self.tx, &mut self.spin);
             let end = wake::sleep(&control.room_bell, &bed, need, spin, &mut |_| {
                 reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
                 Ok(reserved.is_some())
             })?;
-            match end {
-                End::Ready => return Ok(reserved),
-                End::Time if bed.longest.is_some() && !deadline.passed() => {
+            match (end, reserved) {
+                (Waited::Ready, Some(reserved)) => return Ok(Ok(reserved)),
+                (Waited::TimedOut, _) if bed.longest.is_some() && !deadline.passed() => {
                     // Once, and then without a limit: the server does not sleep past these messages,
                     // whatever became of tail and bell.
                     bed.longest = None;
                     self.unsure = true;
                     self.ring_surely();
                 }
-                End::Time | End::Woken => break,
+                _ => break end,
             }
-        }
+        };
         self.check_claimant()?;
         self.channel.check()?;
-        Ok(None)
+        Ok(Err(end))
     }
 
     /// Stages `message` where that takes no more than a copy; false: nothing was done.
+    #[cfg(feature = "programs")]
     #[inline]
     pub(crate) fn stage_at_once(&mut self, message: &[u8]) -> bool {
         let staged = self.claimant.is_this() && self.tx.stage_at_once(message);
@@ -179,14 +216,17 @@ impl Producer {
     /// [`Error::NotRung`] where it was sent and this process may not ring any more.
     pub fn send(&mut self, message: &[u8], deadline: Deadline) -> Result<()> {
         loop {
-            if let Some(mut slot) = self.reserve(message.len(), deadline)? {
-                slot.write(0, message);
-                slot.commit(message.len());
-                return self.check_rung();
-            }
-            if deadline.passed() {
-                let awaited = Awaited::Room(self.lane);
-                return Err(Error::TimedOut { key: self.channel.key(), awaited });
+            match self.reserve(message.len(), deadline)? {
+                Reservation::Slot(mut slot) => {
+                    slot.write(0, message);
+                    slot.commit(message.len());
+                    return self.check_rung();
+                }
+                Reservation::Woken => {}
+                Reservation::TimedOut => {
+                    let awaited = Awaited::Room(self.lane);
+                    return Err(Error::TimedOut { key: self.channel.key(), awaited });
+                }
             }
         }
     }
@@ -238,6 +278,7 @@ impl Producer {
 
     /// Is the channel still there? To be asked before a batch that is rung for: where the server sleeps,
     /// as far as the words tell, the ring tells of the semaphores, and one call is enough.
+    #[cfg(feature = "programs")]
     pub(crate) fn check_before_batch(&self) -> Result<()> {
         match self.channel.segment().header().server_bell.has_sleeper() {
             true => self.channel.check_segment(),
@@ -255,82 +296,6 @@ impl Producer {
     pub fn count_refused(&self) {
         let counter = &self.tx.control().producer.refused;
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
-
-    /// How many of the lane's messages the server has not released yet.
-    ///
-    /// # Errors
-    /// [`Error::NotOurs`] where the lane's words are damaged.
-    pub fn queued(&self) -> Result<u32> {
-        let ring = self.tx.bytes().len();
-        let counters =
-            crate::ring::counters(self.tx.control(), ring).map_err(|d| self.damage(d))?;
-        Ok(self.tx.sent().wrapping_sub(counters.received))
-    }
-
-    /// Is the server about to remove the channel, so that what was just committed may be lost?
-    ///
-    /// The server says so, fences, prints what is committed, then removes; a producer commits,
-    /// fences, then asks here. So a message is either seen by the server or its sender is told.
-    pub fn closing(&self) -> bool {
-        self.channel.segment().header().is_closing()
-    }
-
-    /// Is everything this lane holds released by the server?
-    ///
-    /// # Errors
-    /// [`Error::NotOurs`] where the lane's words are damaged.
-    pub fn is_drained(&mut self) -> Result<bool> {
-        self.tx.is_drained().map_err(|d| Error::from_damage(self.channel.key(), self.lane, d))
-    }
-
-    /// Fails where the channel was removed and not all that was sent had been received.
-    ///
-    /// # Errors
-    /// [`Error::Removed`]; [`Error::NotOurs`] where the lane's words are damaged.
-    pub fn check(&mut self) -> Result<()> {
-        self.check_claimant()?;
-        match self.channel.check() {
-            // Removed comes after released, so this look is the last word.
-            Err(e) if e.is_removed() && self.is_drained()? => Ok(()),
-            other => other,
-        }
-    }
-
-    /// Makes sure of all that was sent, before the end: it is received, or waits in a channel that
-    /// goes on. Where the server is about to remove the channel, waits until that is done, and asks
-    /// every millisecond whether to `go_on`; false: it said no, so what became of it is not known.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check).
-    pub fn finish(&mut self, mut go_on: impl FnMut() -> bool) -> Result<bool> {
-        self.check_claimant()?;
-        self.ring_surely();
-        // `closing` is asked after the last commit: a server that has not said it yet will see
-        // that commit.
-        while self.closing() && !self.is_drained()? {
-            match self.channel.check().and_then(|()| self.server_present()) {
-                Ok(true) => {}
-                Ok(false) => break,
-                // It may have received everything since it was asked above.
-                Err(e) if e.is_removed() => break,
-                Err(e) => return Err(e),
-            }
-            if !go_on() {
-                return Ok(false);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        self.check()?;
-        Ok(true)
-    }
-
-    /// Does somebody hold the server role now?
-    ///
-    /// # Errors
-    /// [`Error::Removed`].
-    pub fn server_present(&self) -> Result<bool> {
-        self.channel.roles().server().map(|pid| pid.is_some())
     }
 
     /// Number of the lane.

@@ -6,6 +6,8 @@ use crate::segment::memory::RingMemory;
 use core::ptr::NonNull;
 
 /// Room for one message, reserved in the ring. Dropping it without a commit sends nothing.
+#[derive(Debug)]
+#[must_use = "a slot that is dropped sends nothing"]
 pub struct Slot<'a> {
     pub(super) producer: &'a mut Producer,
     pub(super) reserved: Reserved,

@@ -7,7 +7,6 @@ use super::values::{
 };
 use crate::segment::layout;
 use crate::shared_use;
-use crate::sysv::shm::AttachOptions;
 use crate::sysv::{Key, PermChange};
 use crate::{Geometry, Options};
 use anyhow::{Context, Result};
@@ -15,7 +14,7 @@ use core::time::Duration;
 use lexopt::{Arg, Parser};
 
 /// A command line that was understood.
-pub enum Parsed<T> {
+pub(super) enum Parsed<T> {
     /// Log like this and do that.
     Run(Settings, T),
     /// Print this and end.
@@ -24,13 +23,13 @@ pub enum Parsed<T> {
 
 /// How messages travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
+pub(super) enum Protocol {
     Ring,
     SharedUse,
 }
 
 /// Options of both programs and all commands.
-pub struct Common {
+pub(super) struct Common {
     pub options: Options,
     pub separator: u8,
     pub protocol: Protocol,
@@ -41,7 +40,7 @@ pub struct Common {
 
 /// Sizes as given; what was not given has its default.
 #[derive(Default)]
-pub struct GeometryArgs {
+pub(super) struct GeometryArgs {
     pub lanes: Option<u32>,
     pub size: Option<u32>,
     pub max_message: Option<u32>,
@@ -54,7 +53,7 @@ impl GeometryArgs {
 
     /// The sizes to create with. A ring's size is rounded up to a power of two, and grows with
     /// `--max-message` unless it was given itself.
-    pub fn geometry(&self) -> Geometry {
+    pub(super) fn geometry(&self) -> Geometry {
         let max_message = self.max_message.unwrap_or(layout::DEFAULT_MAX_MESSAGE);
         let least = layout::min_ring_for(max_message);
         let ring_bytes = self.size.unwrap_or(layout::DEFAULT_RING.max(least)).next_power_of_two();
@@ -63,7 +62,7 @@ impl GeometryArgs {
 }
 
 /// `shmdemo-server` without a command.
-pub struct Serve {
+pub(super) struct Serve {
     pub common: Common,
     pub geometry: GeometryArgs,
     pub prefix: Vec<u8>,
@@ -71,14 +70,14 @@ pub struct Serve {
 }
 
 /// `shmdemo-server status`.
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     pub common: Common,
     pub json: bool,
     pub watch: Option<Duration>,
 }
 
 /// What `shmdemo-server` is to do.
-pub enum ServerCommand {
+pub(super) enum ServerCommand {
     Serve(Box<Serve>),
     Status(Box<StatusArgs>),
     Set(Box<Common>, PermChange),
@@ -86,7 +85,7 @@ pub enum ServerCommand {
 }
 
 /// `shmdemo-client`.
-pub struct ClientArgs {
+pub(super) struct ClientArgs {
     pub common: Common,
     pub end_word: Vec<u8>,
     /// The C program at the other end compares whole lines with the end word.
@@ -95,7 +94,7 @@ pub struct ClientArgs {
 }
 
 /// Longest `--prefix`, in bytes.
-pub const MAX_PREFIX: usize = 256;
+pub(super) const MAX_PREFIX: usize = 256;
 
 impl Common {
     fn new() -> Self {
@@ -139,10 +138,10 @@ impl Common {
                 self.options.owner = Some(user("--owner", &text(parser, "--owner")?)?);
             }
             "--address" => {
-                let AttachOptions { address: place, .. } = &mut self.options.attach;
+                let place = &mut self.options.place.address;
                 *place = Some(address(&text(parser, "--address")?)?);
             }
-            "--round" => self.options.attach.round = true,
+            "--round" => self.options.place.round = true,
             "--lock" => self.options.lock = true,
             "--syslog" => self.settings.syslog = true,
             "-v" | "--verbose" => self.settings.louder(),
@@ -161,7 +160,7 @@ impl Common {
                 "--text-size: only with --protocol shared_use_st; the ring has --max-message",
             ));
         }
-        if self.options.attach.round && self.options.attach.address.is_none() {
+        if self.options.place.round && self.options.place.address.is_none() {
             return Err(usage("--round: needs --address"));
         }
         Ok(())
@@ -206,7 +205,7 @@ enum Word {
 }
 
 /// Parses the command line of `shmdemo-server`.
-pub fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
+pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
     const NAME: &str = "shmdemo-server";
     let mut common = Common::new();
     let mut sizes = GeometryArgs::default();
@@ -334,7 +333,7 @@ fn check_geometry(sizes: &GeometryArgs) -> Result<()> {
 }
 
 /// Parses the command line of `shmdemo-client`.
-pub fn client(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
+pub(super) fn client(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
     const NAME: &str = "shmdemo-client";
     let mut common = Common::new();
     let (mut end_word, mut end_whole) = (b"end".to_vec(), false);

@@ -1,10 +1,11 @@
 //! `shmdemo-client`: each line of stdin becomes one message.
 
 use super::args::{ClientArgs, GeometryArgs, Protocol};
+use super::sink::{RingSink, SharedUseSink, Sink};
 use super::{exit, signals, stdio, Failure};
 use crate::segment::layout::MAX_MESSAGE;
 use crate::shared_use::{End, SharedUseSegment};
-use crate::{Channel, Deadline, Error, Producer};
+use crate::{Channel, Deadline, Error};
 use anyhow::{Context, Result};
 
 /// What is read from stdin at once, if the longest message is not longer.
@@ -19,42 +20,8 @@ const LONGEST_COUNTED: usize = 16 << 20;
 /// What C programs of the demo show a person.
 const PROMPT: &str = "Enter some text: ";
 
-/// Where lines go.
-trait Sink {
-    /// Longest line that can go.
-    fn longest(&self) -> usize;
-    /// Sends lines from the begin of `bytes`, for as long as each is a message, none is the end word, and
-    /// nothing has to be waited for; returns how many lines and bytes that were.
-    fn send_ahead(&mut self, _bytes: &[u8], _separator: u8, _end_word: &[u8]) -> (u64, usize) {
-        (0, 0)
-    }
-    /// Sends one line. `Ok(false)`: a signal asked to stop before it was sent.
-    fn send(&mut self, line: &[u8]) -> crate::Result<bool>;
-    /// Sends the end word.
-    fn send_end(&mut self, word: &[u8]) -> crate::Result<bool>;
-    /// A batch begins: is the other side still there?
-    fn begin(&mut self) -> crate::Result<()>;
-    /// A batch is done: the other side is to see it, and may be asleep.
-    fn ring(&mut self) -> crate::Result<()>;
-    /// All is sent: fails if the channel went away before the server had it all. `Ok(false)`: a
-    /// signal came before that was known.
-    fn finish(&mut self) -> crate::Result<bool>;
-    /// How many of the lines sent did the server not take yet?
-    fn untaken(&self) -> u64;
-    /// A line was too long.
-    fn count_too_long(&self);
-    /// How lines that long can go.
-    fn larger(&self) -> &'static str {
-        "create the channel with a larger --max-message"
-    }
-    /// Would the line end the other side, which is not meant to?
-    fn ends_peer(&self, _line: &[u8]) -> bool {
-        false
-    }
-}
-
 /// Runs the client.
-pub fn send(args: &ClientArgs) -> Result<u8> {
+pub(super) fn send(args: &ClientArgs) -> Result<u8> {
     stdio::check_stdin()?;
     signals::install().context("sigaction")?;
     signals::end_reads().context("opening /")?;
@@ -246,148 +213,4 @@ fn not_sent(error: Error, sink: &dyn Sink, sent: u64, first: u64) -> anyhow::Err
         what += &format!("; lines {from} to {sent} were sent and may not have been printed");
     }
     anyhow::Error::from(error).context(what)
-}
-
-/// The ring: a lane of its own.
-struct RingSink<'a> {
-    producer: Producer,
-    deadline: &'a dyn Fn() -> Deadline,
-}
-
-impl RingSink<'_> {
-    fn push(&mut self, line: &[u8], end: bool) -> crate::Result<bool> {
-        // Mostly there is room; only a wait needs to know until when.
-        let mut deadline = Deadline::Now;
-        loop {
-            if let Some(mut slot) = self.producer.reserve(line.len(), deadline)? {
-                slot.write(0, line);
-                if end {
-                    slot.commit_end(line.len());
-                } else {
-                    slot.stage(line.len());
-                }
-                return Ok(true);
-            }
-            if signals::stop().is_some() {
-                return Ok(false);
-            }
-            if deadline == Deadline::Now {
-                deadline = (self.deadline)();
-            }
-            if deadline.passed() {
-                self.producer.count_refused();
-                let (key, lane) = (self.producer.channel().key(), self.producer.lane());
-                return Err(Error::TimedOut { key, awaited: crate::Awaited::Room(lane) });
-            }
-        }
-    }
-}
-
-impl Sink for RingSink<'_> {
-    fn longest(&self) -> usize {
-        self.producer.max_message() as usize
-    }
-
-    fn send_ahead(&mut self, bytes: &[u8], separator: u8, end_word: &[u8]) -> (u64, usize) {
-        let (mut lines, mut start) = (0, 0);
-        while let Some(len) = memchr::memchr(separator, &bytes[start..]) {
-            let line = &bytes[start..start + len];
-            let is_end = !end_word.is_empty() && line == end_word;
-            if is_end || !self.producer.stage_at_once(line) {
-                break;
-            }
-            (lines, start) = (lines + 1, start + len + 1);
-        }
-        (lines, start)
-    }
-
-    fn send(&mut self, line: &[u8]) -> crate::Result<bool> {
-        self.push(line, false)
-    }
-
-    fn send_end(&mut self, word: &[u8]) -> crate::Result<bool> {
-        self.push(word, true)
-    }
-
-    fn begin(&mut self) -> crate::Result<()> {
-        self.producer.check_before_batch()
-    }
-
-    fn ring(&mut self) -> crate::Result<()> {
-        self.producer.ring_surely();
-        self.producer.check_rung()
-    }
-
-    fn finish(&mut self) -> crate::Result<bool> {
-        self.producer.finish(|| signals::stop().is_none())
-    }
-
-    fn untaken(&self) -> u64 {
-        self.producer.queued().map_or(0, u64::from)
-    }
-
-    fn count_too_long(&self) {
-        self.producer.count_too_long();
-    }
-}
-
-/// The C demo's buffer: one line at a time.
-struct SharedUseSink<'a> {
-    segment: SharedUseSegment,
-    deadline: &'a dyn Fn() -> Deadline,
-    /// What ends the C program at any line that begins with it; empty: nothing does.
-    end_word: &'a [u8],
-}
-
-impl Sink for SharedUseSink<'_> {
-    fn longest(&self) -> usize {
-        self.segment.longest()
-    }
-
-    fn send(&mut self, line: &[u8]) -> crate::Result<bool> {
-        self.segment.check_text(line)?;
-        let deadline = (self.deadline)();
-        while !self.segment.wait(false, deadline)? {
-            if signals::stop().is_some() {
-                return Ok(false);
-            }
-            if deadline.passed() {
-                let awaited = crate::Awaited::Room(0);
-                return Err(Error::TimedOut { key: self.segment.key(), awaited });
-            }
-        }
-        self.segment.check()?;
-        self.segment.write(line)?;
-        Ok(true)
-    }
-
-    fn send_end(&mut self, word: &[u8]) -> crate::Result<bool> {
-        self.send(word)
-    }
-
-    fn begin(&mut self) -> crate::Result<()> {
-        self.segment.check()
-    }
-
-    fn ring(&mut self) -> crate::Result<()> {
-        Ok(())
-    }
-
-    fn finish(&mut self) -> crate::Result<bool> {
-        Ok(true)
-    }
-
-    fn untaken(&self) -> u64 {
-        0
-    }
-
-    fn count_too_long(&self) {}
-
-    fn larger(&self) -> &'static str {
-        "give programs and segment a larger text (--text-size)"
-    }
-
-    fn ends_peer(&self, line: &[u8]) -> bool {
-        !self.end_word.is_empty() && line.starts_with(self.end_word)
-    }
 }

@@ -9,7 +9,7 @@ use crate::Status;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 
-pub fn status(args: &StatusArgs) -> Result<u8> {
+pub(super) fn status(args: &StatusArgs) -> Result<u8> {
     let terminal = nix::unistd::isatty(std::io::stdout()).unwrap_or(false);
     signals::install().context("sigaction")?;
     let mut watch = args.watch.map(|_| Watch::default());
@@ -79,7 +79,7 @@ fn describe(args: &StatusArgs, watch: Option<&mut Watch>, text: &mut String) -> 
     Ok(())
 }
 
-pub fn set(common: &Common, change: &PermChange) -> Result<u8> {
+pub(super) fn set(common: &Common, change: &PermChange) -> Result<u8> {
     match common.protocol {
         Protocol::Ring => crate::set(&common.options, change),
         Protocol::SharedUse => shared_use::set(&common.options, change),
@@ -88,7 +88,7 @@ pub fn set(common: &Common, change: &PermChange) -> Result<u8> {
     Ok(exit::OK)
 }
 
-pub fn remove(common: &Common, force: bool) -> Result<u8> {
+pub(super) fn remove(common: &Common, force: bool) -> Result<u8> {
     match common.protocol {
         Protocol::Ring => crate::remove(&common.options, force),
         Protocol::SharedUse => shared_use::remove(&common.options, force),

@@ -1,6 +1,6 @@
 //! What `--help` says. The README shows the same, to the letter.
 
-pub const COMMON_HELP: &str = "\
+pub(super) const COMMON_HELP: &str = "\
   -k, --key KEY        IPC key, decimal or 0x hex, not 0 [default: 1234]
       --ftok PATH,ID   key made by ftok(3) of an existing PATH and ID, a
                        character or 1..255, instead of --key
@@ -22,7 +22,7 @@ pub const COMMON_HELP: &str = "\
   -V, --version        name and version
 ";
 
-pub const SERVER_HELP: &str = "\
+pub(super) const SERVER_HELP: &str = "\
 shmdemo-server: prints the messages that clients send through System V shared
 memory. Creates or joins the segment; end, SIGTERM or SIGINT remove it.
 
@@ -62,7 +62,7 @@ Both programs (status, set and remove know no -0, --address, --round, --lock
 or --text-size):
 ";
 
-pub const CLIENT_HELP: &str = "\
+pub(super) const CLIENT_HELP: &str = "\
 shmdemo-client: sends each line of stdin as one message through System V
 shared memory to shmdemo-server. Messages sent before a server runs are kept.
 
@@ -85,7 +85,7 @@ Usage: shmdemo-client [OPTIONS]
 Both programs:
 ";
 
-pub const EXIT_HELP: &str = "
+pub(super) const EXIT_HELP: &str = "
 Exit codes: 0 done; 64 usage; 65 message too long; 69 no System V IPC, no
 segment, or removed while in use; 73 cannot create; 74 input or output; 75 busy
 or timed out; 76 not ours or damaged; 77 permission; 129, 130, 143 stopped by a

@@ -8,7 +8,7 @@ use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 /// How much is logged, and where.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub(super) struct Settings {
     level: LevelFilter,
     pub syslog: bool,
 }
@@ -20,7 +20,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub fn louder(&mut self) {
+    pub(super) fn louder(&mut self) {
         self.level = match self.level {
             LevelFilter::Off => LevelFilter::Error,
             LevelFilter::Error => LevelFilter::Warn,
@@ -30,7 +30,7 @@ impl Settings {
         };
     }
 
-    pub fn quieter(&mut self) {
+    pub(super) fn quieter(&mut self) {
         self.level = match self.level {
             LevelFilter::Trace => LevelFilter::Debug,
             LevelFilter::Debug => LevelFilter::Info,
@@ -164,7 +164,7 @@ impl Log for Sink {
 }
 
 /// Starts logging for the program `name`.
-pub fn start(name: &'static str, settings: Settings) {
+pub(super) fn start(name: &'static str, settings: Settings) {
     log::set_max_level(settings.level);
     let mut sink = Sink { name, syslog: None };
     let mut missing = None;

@@ -11,6 +11,7 @@ mod notify;
 mod server;
 mod server_demo;
 mod signals;
+mod sink;
 mod stdio;
 mod values;
 mod watch;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The manager's socket, if there is one.
-pub struct Notify {
+pub(super) struct Notify {
     socket: Option<(UnixDatagram, SocketAddr)>,
     /// How often to send a sign of life.
     every: Option<Duration>,
@@ -23,7 +23,7 @@ pub struct Notify {
 
 impl Notify {
     /// As the environment says.
-    pub fn from_environment() -> Self {
+    pub(super) fn from_environment() -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
             let address = match name.as_bytes() {
                 [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
@@ -48,7 +48,7 @@ impl Notify {
 
     /// It serves now. This is the one word that a manager must not miss, so it waits for room in
     /// the socket, a second at most; the others are let go where there is none.
-    pub fn ready(&self, status: &str) {
+    pub(super) fn ready(&self, status: &str) {
         if let Some((socket, _)) = &self.socket {
             let _ = socket.set_write_timeout(Some(PATIENCE));
         }
@@ -65,12 +65,12 @@ impl Notify {
     }
 
     /// It is about to end.
-    pub fn stopping(&self) {
+    pub(super) fn stopping(&self) {
         let _ = self.send("STOPPING=1");
     }
 
     /// It is alive; sent only when it is time.
-    pub fn alive(&mut self) {
+    pub(super) fn alive(&mut self) {
         let Some(every) = self.every else { return };
         let now = Instant::now();
         if now >= self.next {
@@ -80,7 +80,7 @@ impl Notify {
     }
 
     /// Until when the server may sleep.
-    pub fn deadline(&self) -> Deadline {
+    pub(super) fn deadline(&self) -> Deadline {
         match self.every {
             // The next one may be due now, which is not the same as not to sleep at all.
             Some(_) => Deadline::At(self.next.max(Instant::now() + Duration::from_millis(1))),

@@ -19,7 +19,7 @@ enum Done {
 }
 
 /// Runs the server.
-pub fn serve(args: &Serve) -> Result<u8> {
+pub(super) fn serve(args: &Serve) -> Result<u8> {
     stdio::check_stdout()?;
     signals::install().context("sigaction")?;
     signals::end_writes().context("sigaction")?;
@@ -107,7 +107,8 @@ impl Printer<'_> {
             if let Some(number) = signals::stop() {
                 return Ok(Done::Signal(number));
             }
-            self.consumer.wait(self.notify.deadline())?;
+            // Whatever it is that ended the wait: the loop looks at all of it.
+            let _ = self.consumer.wait(self.notify.deadline())?;
         }
     }
 

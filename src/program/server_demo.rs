@@ -4,13 +4,13 @@ use super::args::Serve;
 use super::notify::Notify;
 use super::{client, exit, signals, stdio};
 use crate::shared_use::{End, SharedUseSegment};
-use crate::Deadline;
+use crate::{Deadline, Waited};
 use anyhow::Result;
 
 /// The text that ends the C demo.
 const END_WORD: &[u8] = b"end";
 
-pub fn serve(args: &Serve) -> Result<u8> {
+pub(super) fn serve(args: &Serve) -> Result<u8> {
     let options = &args.common.options;
     let key = options.key;
     let segment = SharedUseSegment::open(options, End::Server, Deadline::Never)?;
@@ -27,7 +27,7 @@ pub fn serve(args: &Serve) -> Result<u8> {
     notify.ready(&format!("serving key {key}, protocol shared_use_st"));
     loop {
         notify.alive();
-        if segment.wait(true, Deadline::Never)? {
+        if segment.wait(true, Deadline::Never)? == Waited::Ready {
             let end = prefix + segment.read(&mut line[prefix..]);
             let is_end = &line[prefix..end] == END_WORD;
             let ends = is_end && !args.persist;

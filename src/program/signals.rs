@@ -29,7 +29,7 @@ static INSTEAD_OF_STDIN: AtomicI32 = AtomicI32::new(-1);
 /// interrupts, or just before one, which then finds a folder (or a pipe at its end) in stdin's place
 /// and returns at once. So a read needs no other signal mask, and no poll(2) before it. Only the
 /// number 0 of this process changes: who shares the file that was stdin sees nothing of it.
-pub fn end_reads() -> std::io::Result<()> {
+pub(super) fn end_reads() -> std::io::Result<()> {
     let instead = match std::fs::File::open("/") {
         Ok(folder) => folder.into_raw_fd(),
         // Not to be opened by everybody; a pipe that nobody writes to takes one descriptor more.
@@ -46,7 +46,7 @@ extern "C" fn on_alarm(_: i32) {
 }
 
 /// From now on, once a signal has come, a write that stands still is interrupted each second.
-pub fn end_writes() -> nix::Result<()> {
+pub(super) fn end_writes() -> nix::Result<()> {
     // No SA_RESTART: writes end.
     let action = SigAction::new(SigHandler::Handler(on_alarm), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler makes an async-signal-safe call only.
@@ -92,7 +92,7 @@ fn end(number: i32) -> ! {
 
 /// Does what `wait` does, which holds nothing that a sudden end could spoil; if `at_once`, a signal
 /// ends the program meanwhile.
-pub fn at_once_if<T>(at_once: bool, wait: impl FnOnce() -> T) -> T {
+pub(super) fn at_once_if<T>(at_once: bool, wait: impl FnOnce() -> T) -> T {
     AT_ONCE.store(at_once, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst); // with the handler, which runs on this thread
     if let (true, Some(number)) = (at_once, stop()) {
@@ -118,7 +118,7 @@ fn ignored(signal: Signal) -> bool {
 /// Begins to take the signals, whatever the parent had blocked. SIGINT and SIGHUP that were
 /// ignored stay so: a shell's `server &` is not to end at a Ctrl-C meant for another program, and
 /// `nohup` means what it says. SIGTERM is always taken: a service that ignores it can't be stopped.
-pub fn install() -> nix::Result<()> {
+pub(super) fn install() -> nix::Result<()> {
     // SA_RESETHAND: the second one has the default action. No SA_RESTART: waits end.
     let action =
         SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESETHAND, SigSet::empty());
@@ -136,7 +136,7 @@ fn stopping() -> SigSet {
 }
 
 /// A reader that is gone and a file that must not grow are errors of a write, not deaths.
-pub fn let_writes_fail() {
+pub(super) fn let_writes_fail() {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGPIPE, Signal::SIGXFSZ] {
         // SAFETY: no handler is installed. Fails for no signal that there is.
@@ -146,7 +146,7 @@ pub fn let_writes_fail() {
 
 /// The exit code of a server that a signal stopped: it did all it had to, but for SIGHUP, where the
 /// terminal it wrote to is gone: nobody asked it to end, and who started it is told.
-pub fn server_exit(number: i32) -> u8 {
+pub(super) fn server_exit(number: i32) -> u8 {
     match number {
         libc::SIGHUP => super::exit::SIGNAL + libc::SIGHUP as u8,
         _ => super::exit::OK,
@@ -154,7 +154,7 @@ pub fn server_exit(number: i32) -> u8 {
 }
 
 /// From now on a signal also ends the sleep of this one.
-pub fn interrupts(sleep: Interrupter) {
+pub(super) fn interrupts(sleep: Interrupter) {
     let [set, num] = &SLEEP;
     let (raw_set, raw_num) = sleep.into_raw();
     num.store(raw_num, Ordering::Relaxed);
@@ -162,7 +162,7 @@ pub fn interrupts(sleep: Interrupter) {
 }
 
 /// The signal that asked to stop, if one came.
-pub fn stop() -> Option<i32> {
+pub(super) fn stop() -> Option<i32> {
     match STOP.load(Ordering::Relaxed) {
         0 => None,
         number => Some(number),
@@ -170,23 +170,23 @@ pub fn stop() -> Option<i32> {
 }
 
 /// Its name.
-pub fn name(number: i32) -> &'static str {
+pub(super) fn name(number: i32) -> &'static str {
     Signal::try_from(number).map_or("a signal", Signal::as_str)
 }
 
 /// Holds these signals back while the value lives, so that one that comes between looking at
 /// [`stop`] and waiting is not missed; returns the mask to wait with.
-pub struct HeldBack {
+pub(super) struct HeldBack {
     before: SigSet,
 }
 
 impl HeldBack {
-    pub fn new() -> nix::Result<Self> {
+    pub(super) fn new() -> nix::Result<Self> {
         Ok(Self { before: stopping().thread_swap_mask(SigmaskHow::SIG_BLOCK)? })
     }
 
     /// The mask without them held back.
-    pub fn mask(&self) -> SigSet {
+    pub(super) fn mask(&self) -> SigSet {
         self.before
     }
 }

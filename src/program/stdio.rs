@@ -54,22 +54,22 @@ fn check(fd: usize, message: &str) -> Result<()> {
 }
 
 /// Fails if stdin was closed from the start.
-pub fn check_stdin() -> Result<()> {
+pub(super) fn check_stdin() -> Result<()> {
     check(0, "stdin is closed (EBADF): redirect it from where the lines are to come")
 }
 
 /// Fails if stdout was closed from the start.
-pub fn check_stdout() -> Result<()> {
+pub(super) fn check_stdout() -> Result<()> {
     check(1, "stdout is closed (EBADF): redirect it to where the messages are to go")
 }
 
 /// Is there a person at the other end of stdin?
-pub fn stdin_is_terminal() -> bool {
+pub(super) fn stdin_is_terminal() -> bool {
     nix::unistd::isatty(std::io::stdin()).unwrap_or(false)
 }
 
 /// Why [`write_all`] stopped: after so many bytes, for that reason.
-pub struct Stopped {
+pub(super) struct Stopped {
     pub written: usize,
     pub errno: Errno,
 }
@@ -82,12 +82,12 @@ static ONE_LINE: AtomicBool = AtomicBool::new(false);
 static GAVE_UP: AtomicBool = AtomicBool::new(false);
 
 /// Was a write given up since a signal asked to stop?
-pub fn gave_up() -> bool {
+pub(super) fn gave_up() -> bool {
     GAVE_UP.load(Ordering::Relaxed)
 }
 
 /// Writes all of `bytes`, which are lines that end with `separator`, to stdout.
-pub fn write_all(bytes: &[u8], separator: u8) -> core::result::Result<(), Stopped> {
+pub(super) fn write_all(bytes: &[u8], separator: u8) -> core::result::Result<(), Stopped> {
     let stdout = std::io::stdout();
     let (mut written, mut stood_still) = (0, 0);
     // A stop was asked for: a write that stood still since the last look, a second ago, is given up.
@@ -128,7 +128,7 @@ pub fn write_all(bytes: &[u8], separator: u8) -> core::result::Result<(), Stoppe
 
 /// [`write_all`], for messages: before the first ones it ends a line that a predecessor began and did
 /// not finish, killed in a write or on a full file system. That message comes again, whole.
-pub fn write_messages(bytes: &[u8], separator: u8) -> core::result::Result<(), Stopped> {
+pub(super) fn write_messages(bytes: &[u8], separator: u8) -> core::result::Result<(), Stopped> {
     static BEGUN: AtomicBool = AtomicBool::new(false);
     if !BEGUN.load(Ordering::Relaxed) && !bytes.is_empty() {
         if last_byte().is_some_and(|last| last != separator) {
@@ -159,13 +159,13 @@ fn last_byte() -> Option<u8> {
 }
 
 /// Prints a text that is no message: help, version, status.
-pub fn print(text: &str) -> Result<()> {
+pub(super) fn print(text: &str) -> Result<()> {
     check_stdout()?;
     write_all(text.as_bytes(), b'\n').map_err(|stopped| output_failure(stopped.errno, ""))
 }
 
 /// The failure of a write to stdout.
-pub fn output_failure(errno: Errno, more: &str) -> anyhow::Error {
+pub(super) fn output_failure(errno: Errno, more: &str) -> anyhow::Error {
     let next = match errno {
         Errno::EPIPE => "its reader is gone: start it again",
         Errno::ENOSPC => "the file system is full: free some space",
@@ -188,7 +188,7 @@ pub fn output_failure(errno: Errno, more: &str) -> anyhow::Error {
 }
 
 /// What a read from stdin brought.
-pub enum Input {
+pub(super) enum Input {
     /// So many bytes.
     Bytes(usize),
     /// There are no more.
@@ -199,7 +199,7 @@ pub enum Input {
 
 /// Waits for input and reads what there is, at most `into.len()` bytes. A signal ends it: see
 /// [`signals::end_reads`].
-pub fn read(into: &mut [u8]) -> Result<Input> {
+pub(super) fn read(into: &mut [u8]) -> Result<Input> {
     let stdin = std::io::stdin();
     loop {
         let read = nix::unistd::read(stdin.as_fd(), into);

@@ -9,16 +9,16 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub fn usage(message: impl Into<String>) -> anyhow::Error {
+pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
     Failure::error(exit::USAGE, message)
 }
 
-pub fn bad(option: &str, value: &str, range: &str) -> anyhow::Error {
+pub(super) fn bad(option: &str, value: &str, range: &str) -> anyhow::Error {
     usage(format!("{option} '{}': must be {range}", value.escape_default()))
 }
 
 /// The option's value as text.
-pub fn text(parser: &mut Parser, option: &str) -> Result<String> {
+pub(super) fn text(parser: &mut Parser, option: &str) -> Result<String> {
     let value = raw(parser, option)?;
     match value.into_string() {
         Ok(text) => Ok(text),
@@ -26,27 +26,22 @@ pub fn text(parser: &mut Parser, option: &str) -> Result<String> {
     }
 }
 
-pub fn raw(parser: &mut Parser, option: &str) -> Result<OsString> {
+pub(super) fn raw(parser: &mut Parser, option: &str) -> Result<OsString> {
     parser.value().map_err(|_| usage(format!("{option}: a value is missing")))
 }
 
-pub fn bytes_of(value: OsString) -> Vec<u8> {
+pub(super) fn bytes_of(value: OsString) -> Vec<u8> {
     std::os::unix::ffi::OsStringExt::into_vec(value)
 }
 
-pub fn key(value: &str) -> Result<Key> {
-    let range = "a decimal or 0x hex number of 32 bits other than 0 (IPC_PRIVATE)";
-    let number = match value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")) {
-        // from_str_radix would take a sign.
-        Some(hex) if hex.starts_with(['+', '-']) => None,
-        Some(hex) => u32::from_str_radix(hex, 16).ok().map(|n| n as i32),
-        None => value.parse::<i32>().ok(),
-    };
-    number.and_then(Key::new).ok_or_else(|| bad("--key", value, range))
+pub(super) fn key(value: &str) -> Result<Key> {
+    value.parse().map_err(|_| {
+        bad("--key", value, "a decimal or 0x hex number of 32 bits other than 0 (IPC_PRIVATE)")
+    })
 }
 
 /// Of any bytes: a path need not be UTF-8.
-pub fn ftok(value: &OsStr) -> Result<Key> {
+pub(super) fn ftok(value: &OsStr) -> Result<Key> {
     let shown = value.to_string_lossy();
     let wrong = || bad("--ftok", &shown, "PATH,ID with ID one character or 1..255");
     let bytes = value.as_bytes();
@@ -64,7 +59,7 @@ pub fn ftok(value: &OsStr) -> Result<Key> {
 }
 
 /// A number of bytes with an optional K or M.
-pub fn size(option: &str, value: &str, low: u32, high: u32, range: &str) -> Result<u32> {
+pub(super) fn size(option: &str, value: &str, low: u32, high: u32, range: &str) -> Result<u32> {
     let (digits, unit) = match value.as_bytes().last() {
         Some(b'K' | b'k') => (&value[..value.len() - 1], 1 << 10),
         Some(b'M' | b'm') => (&value[..value.len() - 1], 1 << 20),
@@ -77,11 +72,11 @@ pub fn size(option: &str, value: &str, low: u32, high: u32, range: &str) -> Resu
 }
 
 /// Decimal digits only: no sign.
-pub fn number(digits: &str) -> Option<u32> {
+pub(super) fn number(digits: &str) -> Option<u32> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-pub fn mode(value: &str, low: u32) -> Result<u32> {
+pub(super) fn mode(value: &str, low: u32) -> Result<u32> {
     let octal = value.bytes().all(|b| matches!(b, b'0'..=b'7'));
     let number = octal.then(|| u32::from_str_radix(value, 8).ok()).flatten();
     let range = if low == 0 {
@@ -92,7 +87,7 @@ pub fn mode(value: &str, low: u32) -> Result<u32> {
     number.filter(|n| *n <= 0o777 && n & low == low).ok_or_else(|| bad("--mode", value, range))
 }
 
-pub fn user(option: &str, value: &str) -> Result<u32> {
+pub(super) fn user(option: &str, value: &str) -> Result<u32> {
     if let Some(uid) = number(value).filter(|uid| *uid != u32::MAX) {
         return Ok(uid);
     }
@@ -102,7 +97,7 @@ pub fn user(option: &str, value: &str) -> Result<u32> {
     }
 }
 
-pub fn group(option: &str, value: &str) -> Result<u32> {
+pub(super) fn group(option: &str, value: &str) -> Result<u32> {
     if let Some(gid) = number(value).filter(|gid| *gid != u32::MAX) {
         return Ok(gid);
     }
@@ -113,7 +108,7 @@ pub fn group(option: &str, value: &str) -> Result<u32> {
 }
 
 /// Seconds with an optional fraction, without the weight of floating point parsing.
-pub fn seconds(value: &str) -> Option<Duration> {
+pub(super) fn seconds(value: &str) -> Option<Duration> {
     let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
     if whole.is_empty() || (fraction.is_empty() && value.contains('.')) {
         return None;
@@ -128,7 +123,7 @@ pub fn seconds(value: &str) -> Option<Duration> {
     Some(Duration::new(u64::from(number(whole)?), nanos))
 }
 
-pub fn address(value: &str) -> Result<usize> {
+pub(super) fn address(value: &str) -> Result<usize> {
     let hex = value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")).unwrap_or(value);
     let digits = !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit());
     let parsed = digits.then(|| usize::from_str_radix(hex, 16).ok()).flatten();

@@ -9,7 +9,7 @@ const BAR: usize = 40;
 
 /// The last look, for rates.
 #[derive(Default)]
-pub struct Watch {
+pub(super) struct Watch {
     last: Option<Look>,
 }
 
@@ -22,7 +22,7 @@ struct Look {
 
 impl Watch {
     /// The lanes' rates since the last look and how full they are, 80 columns wide at most.
-    pub fn describe(&mut self, status: &Status, text: &mut String) {
+    pub(super) fn describe(&mut self, status: &Status, text: &mut String) {
         let now = Look {
             when: Instant::now(),
             generation: status.generation,
@@ -64,7 +64,7 @@ impl Watch {
 }
 
 /// Puts a picture over the last one on a terminal, line by line, so that it does not flicker.
-pub fn over(picture: &str) -> String {
+pub(super) fn over(picture: &str) -> String {
     let lines = picture.replace('\n', "\x1b[K\n");
     format!("\x1b[H{lines}\x1b[J")
 }

@@ -8,6 +8,7 @@ use crate::segment::layout::{
 use crate::segment::memory::{Control, RingMemory};
 
 /// The consumer's end of a ring.
+#[derive(Debug)]
 pub(crate) struct Rx {
     control: Control,
     bytes: RingMemory,
@@ -32,7 +33,11 @@ impl Rx {
     /// Takes up the consumer's end where the last consumer left it.
     ///
     /// The caller holds the server's role, so nobody else writes the consumer's words.
-    pub fn new(control: Control, bytes: RingMemory, max_message: u32) -> Result<Self, BadField> {
+    pub(crate) fn new(
+        control: Control,
+        bytes: RingMemory,
+        max_message: u32,
+    ) -> Result<Self, BadField> {
         // Acquire: a predecessor on another processor may have published it.
         let head = control.consumer.head.load(Acquire);
         if head % RECORD_ALIGN != 0 {
@@ -77,7 +82,7 @@ impl Rx {
 
     /// Is there a record to look at? Reads the shared word only if none is known.
     #[inline]
-    pub fn ready(&mut self) -> Result<bool, BadField> {
+    pub(crate) fn ready(&mut self) -> Result<bool, BadField> {
         if self.cursor == self.tail && !self.stopped {
             self.reload_tail()?;
         }
@@ -86,7 +91,7 @@ impl Rx {
 
     /// The next record, which stays in the ring until [`release`](Self::release).
     #[inline]
-    pub fn next(&mut self) -> Result<Option<Found>, BadField> {
+    pub(crate) fn next(&mut self) -> Result<Option<Found>, BadField> {
         if !self.ready()? {
             return Ok(None);
         }
@@ -127,23 +132,23 @@ impl Rx {
     }
 
     /// Where the next [`next`](Self::next) looks, for [`seek`](Self::seek).
-    pub fn position(&self) -> (u32, u32) {
+    pub(crate) fn position(&self) -> (u32, u32) {
         (self.cursor, self.received)
     }
 
     /// Goes back to an earlier [`position`](Self::position) behind `head`.
-    pub fn seek(&mut self, (cursor, received): (u32, u32)) {
+    pub(crate) fn seek(&mut self, (cursor, received): (u32, u32)) {
         (self.cursor, self.received) = (cursor, received);
     }
 
     /// Are there records looked at and not yet released?
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         self.cursor != self.head
     }
 
     /// Gives the room of all records looked at back to the producer; the payloads are the
     /// producer's from here on. Returns how many bytes are free now, at least.
-    pub fn release(&mut self) -> u32 {
+    pub(crate) fn release(&mut self) -> u32 {
         set_mark(&self.control.consumer.marks, self.head, self.cursor, self.received);
         self.moved = self.moved.saturating_add(self.cursor.wrapping_sub(self.head));
         self.head = self.cursor;
@@ -161,39 +166,39 @@ impl Rx {
     /// It sleeps only if less than two of the longest records are free by a position that it has
     /// seen, so what was released since that one comes to nearly a whole ring. Or it has seen
     /// another position than ours.
-    pub fn in_doubt(&mut self) -> bool {
+    pub(crate) fn in_doubt(&mut self) -> bool {
         let least = self.bytes.len().saturating_sub(2 * record_bytes(self.max_message));
         let moved = core::mem::take(&mut self.moved);
         moved > least || self.control.consumer.head.load(Relaxed) != self.head
     }
 
     /// Publishes the own position again, should somebody else have written there.
-    pub fn republish(&self) {
+    pub(crate) fn republish(&self) {
         self.control.consumer.head.store(self.head, Release);
     }
 
     /// Goes back to the first record not yet released: the next [`next`](Self::next) gives it
     /// again.
-    pub fn rewind(&mut self) {
+    pub(crate) fn rewind(&mut self) {
         self.received = self.released;
         self.cursor = self.head;
     }
 
     /// Looks at nothing that is committed after this call: an end that a busy producer can't
     /// put off.
-    pub fn stop_looking(&mut self) -> Result<(), BadField> {
+    pub(crate) fn stop_looking(&mut self) -> Result<(), BadField> {
         self.reload_tail()?;
         self.stopped = true;
         Ok(())
     }
 
     /// The records' memory.
-    pub fn bytes(&self) -> &RingMemory {
+    pub(crate) fn bytes(&self) -> &RingMemory {
         &self.bytes
     }
 
     /// The lane's words.
-    pub fn control(&self) -> &Control {
+    pub(crate) fn control(&self) -> &Control {
         &self.control
     }
 }

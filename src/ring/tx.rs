@@ -8,6 +8,7 @@ use crate::segment::layout::{
 use crate::segment::memory::{Control, RingMemory};
 
 /// The producer's end of a ring.
+#[derive(Debug)]
 pub(crate) struct Tx {
     control: Control,
     bytes: RingMemory,
@@ -27,7 +28,11 @@ impl Tx {
     /// Takes up the producer's end where the last producer left it.
     ///
     /// The caller holds the lane's role, so nobody else writes the producer's words.
-    pub fn new(control: Control, bytes: RingMemory, max_message: u32) -> Result<Self, BadField> {
+    pub(crate) fn new(
+        control: Control,
+        bytes: RingMemory,
+        max_message: u32,
+    ) -> Result<Self, BadField> {
         let ring = bytes.len();
         // Acquire on both: a predecessor on another processor may have published them; pairs
         // with the Release in `commit` and in `Rx::release`.
@@ -55,7 +60,7 @@ impl Tx {
     ///
     /// `len` must be at most `max_message` (the caller has told its user otherwise).
     #[inline]
-    pub fn reserve(&mut self, len: u32) -> Result<Option<Reserved>, BadField> {
+    pub(crate) fn reserve(&mut self, len: u32) -> Result<Option<Reserved>, BadField> {
         debug_assert!(len <= self.max_message);
         let ring = self.bytes.len();
         let need = record_bytes(len.min(self.max_message));
@@ -90,7 +95,7 @@ impl Tx {
     /// Publishes the first `len` bytes of what was reserved as one message, and with it those
     /// staged before.
     #[inline]
-    pub fn commit(&mut self, reserved: Reserved, len: u32, kind: Kind) {
+    pub(crate) fn commit(&mut self, reserved: Reserved, len: u32, kind: Kind) {
         self.put(reserved, len, kind);
         self.publish();
     }
@@ -101,7 +106,7 @@ impl Tx {
     /// Each publication takes the line of `tail` from a consumer on another processor that waits
     /// for it; so it pays to make few.
     #[inline]
-    pub fn stage(&mut self, reserved: Reserved, len: u32) {
+    pub(crate) fn stage(&mut self, reserved: Reserved, len: u32) {
         self.put(reserved, len, Kind::Data);
         if self.tail.wrapping_sub(self.published) >= self.bytes.len() / 8 {
             self.publish();
@@ -110,8 +115,9 @@ impl Tx {
 
     /// Stages `message` where that takes no more than a copy; false: it is longer than any message,
     /// or its room is not known yet, or not in one piece. Then nothing was done.
+    #[allow(dead_code)] // the programs' alone
     #[inline]
-    pub fn stage_at_once(&mut self, message: &[u8]) -> bool {
+    pub(crate) fn stage_at_once(&mut self, message: &[u8]) -> bool {
         if message.len() > self.max_message as usize {
             return false;
         }
@@ -141,7 +147,7 @@ impl Tx {
 
     /// Publishes what is staged.
     #[inline]
-    pub fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         if self.published == self.tail {
             return;
         }
@@ -182,35 +188,35 @@ impl Tx {
     }
 
     /// The reserved bytes' memory.
-    pub fn bytes(&self) -> &RingMemory {
+    pub(crate) fn bytes(&self) -> &RingMemory {
         &self.bytes
     }
 
     /// The lane's words.
-    pub fn control(&self) -> &Control {
+    pub(crate) fn control(&self) -> &Control {
         &self.control
     }
 
     /// Longest message, in bytes.
-    pub fn max_message(&self) -> u32 {
+    pub(crate) fn max_message(&self) -> u32 {
         self.max_message
     }
 
     /// Messages sent through this lane since the channel was made, this one's and its
     /// predecessors'; wraps at 2^32.
-    pub fn sent(&self) -> u32 {
+    pub(crate) fn sent(&self) -> u32 {
         self.sent
     }
 
     /// Publishes what is staged, and the own position again, should somebody else have written
     /// there.
-    pub fn republish(&mut self) {
+    pub(crate) fn republish(&mut self) {
         self.publish();
         self.control.producer.tail.store(self.tail, Release);
     }
 
     /// Is everything released that was committed or staged?
-    pub fn is_drained(&mut self) -> Result<bool, BadField> {
+    pub(crate) fn is_drained(&mut self) -> Result<bool, BadField> {
         self.reload_head()?;
         Ok(self.tail == self.head)
     }

@@ -9,9 +9,17 @@ use super::layout::{Geometry, Header, LaneControl, HEADER_BYTES, LANE_CONTROL_BY
 use crate::sysv::shm::Attach;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use std::sync::Arc;
 
-/// The words of one lane. Valid while the [`Segment`] it came from lives.
-pub(crate) struct Control(NonNull<LaneControl>);
+/// What holds the memory that a handle points into: nobody in tests that use memory of their own.
+type Holder = Option<Arc<Attach>>;
+
+/// The words of one lane. It holds the attach that it points into.
+#[derive(Debug)]
+pub(crate) struct Control {
+    words: NonNull<LaneControl>,
+    _holder: Holder,
+}
 
 // SAFETY: what it points to are atomics in memory of the process, see `Attach`.
 unsafe impl Send for Control {}
@@ -20,17 +28,19 @@ impl Deref for Control {
     type Target = LaneControl;
 
     fn deref(&self) -> &LaneControl {
-        // SAFETY: `Segment::lane` made it from an aligned address inside the segment, and its
-        // user (`Producer`, `Consumer`) owns the segment and drops it last. LaneControl is made of
-        // atomics alone, valid for any bits and for writes by others.
-        unsafe { self.0.as_ref() }
+        // SAFETY: `Segment::lane` made it from an aligned address inside the attach, which lives as
+        // long as `_holder`. LaneControl is made of atomics alone, valid for any bits and for writes
+        // by others.
+        unsafe { self.words.as_ref() }
     }
 }
 
-/// The bytes of one ring. Valid while the [`Segment`] it came from lives.
+/// The bytes of one ring. It holds the attach that it points into.
+#[derive(Debug)]
 pub(crate) struct RingMemory {
     base: NonNull<u8>,
     len: u32,
+    _holder: Holder,
 }
 
 // SAFETY: as for `Control`.
@@ -38,7 +48,7 @@ unsafe impl Send for RingMemory {}
 
 impl RingMemory {
     /// Size of the ring.
-    pub fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
@@ -55,7 +65,7 @@ impl RingMemory {
 
     /// Reads the two words of a record's header, each once.
     #[inline]
-    pub fn load_pair(&self, offset: u32) -> (u32, u32) {
+    pub(crate) fn load_pair(&self, offset: u32) -> (u32, u32) {
         let at = self.at(offset & !7, 8).cast::<u32>();
         // SAFETY: `at` is 8-byte aligned (the ring is 64-byte aligned, the offset masked) and 8
         // bytes are inside the ring. Volatile: a peer may change them, so each is read once.
@@ -64,7 +74,7 @@ impl RingMemory {
 
     /// Writes the two words of a record's header.
     #[inline]
-    pub fn store_pair(&self, offset: u32, first: u32, second: u32) {
+    pub(crate) fn store_pair(&self, offset: u32, first: u32, second: u32) {
         let at = self.at(offset & !7, 8).cast::<u32>();
         // SAFETY: as in `load_pair`; only this lane's producer writes here, before it publishes.
         unsafe {
@@ -75,7 +85,7 @@ impl RingMemory {
 
     /// Copies `from` into the ring.
     #[inline]
-    pub fn copy_in(&self, offset: u32, from: &[u8]) {
+    pub(crate) fn copy_in(&self, offset: u32, from: &[u8]) {
         // A longer slice than 4 GiB can't be inside the ring: `at` refuses it.
         let len = u32::try_from(from.len()).unwrap_or(u32::MAX);
         let at = self.at(offset, len);
@@ -86,7 +96,7 @@ impl RingMemory {
 
     /// Copies out of the ring.
     #[inline]
-    pub fn copy_out(&self, offset: u32, to: &mut [u8]) {
+    pub(crate) fn copy_out(&self, offset: u32, to: &mut [u8]) {
         let len = u32::try_from(to.len()).unwrap_or(u32::MAX);
         let at = self.at(offset, len);
         // SAFETY: as in `copy_in`, the other way. A peer that writes here at the same time
@@ -95,30 +105,32 @@ impl RingMemory {
     }
 
     /// The address of `len` bytes from `offset`, for zero-copy use under the caller's own proof.
-    pub fn pointer(&self, offset: u32, len: u32) -> NonNull<u8> {
+    pub(crate) fn pointer(&self, offset: u32, len: u32) -> NonNull<u8> {
         // SAFETY: `at` returns an address inside the segment, which is never null.
         unsafe { NonNull::new_unchecked(self.at(offset, len)) }
     }
 }
 
 /// An attached segment that is large enough for its geometry.
+#[derive(Debug)]
 pub(crate) struct Segment {
-    attach: Attach,
+    /// Counted, by handles of lanes: detached when the last of them is gone.
+    attach: Arc<Attach>,
 }
 
 impl Segment {
     /// Takes an attach over; `None` where it is smaller than a header.
-    pub fn new(attach: Attach) -> Option<Self> {
-        (attach.bytes() >= HEADER_BYTES as usize).then_some(Self { attach })
+    pub(crate) fn new(attach: Attach) -> Option<Self> {
+        (attach.bytes() >= HEADER_BYTES as usize).then(|| Self { attach: Arc::new(attach) })
     }
 
     /// The attach.
-    pub fn attach(&self) -> &Attach {
+    pub(crate) fn attach(&self) -> &Attach {
         &self.attach
     }
 
     /// The header's words.
-    pub fn header(&self) -> &Header {
+    pub(crate) fn header(&self) -> &Header {
         // SAFETY: shmat gives page-aligned memory of `bytes()` bytes, at least a header (checked
         // in `new`); Header is made of atomics alone, valid for any bits. A read-only attach is
         // read only: the code that stores is never reached with one (see `channel/status.rs`).
@@ -130,7 +142,7 @@ impl Segment {
     /// # Panics
     /// If the segment is too small for it, or there is no such lane: `Geometry::from_header` has
     /// checked the geometry against the segment's true size.
-    pub fn lane(&self, geometry: &Geometry, number: u32) -> (Control, RingMemory) {
+    pub(crate) fn lane(&self, geometry: &Geometry, number: u32) -> (Control, RingMemory) {
         assert!(number < geometry.lanes);
         assert!(geometry.segment_bytes() as usize <= self.attach.bytes());
         let offset = (HEADER_BYTES + number * geometry.lane_bytes()) as usize;
@@ -140,7 +152,11 @@ impl Segment {
         // SAFETY: the ring follows the words inside the same lane.
         let ring =
             unsafe { NonNull::new_unchecked(control.as_ptr().add(LANE_CONTROL_BYTES as usize)) };
-        (Control(control.cast()), RingMemory { base: ring, len: geometry.ring_bytes })
+        let holder = || Some(self.attach.clone());
+        (
+            Control { words: control.cast(), _holder: holder() },
+            RingMemory { base: ring, len: geometry.ring_bytes, _holder: holder() },
+        )
     }
 }
 
@@ -154,22 +170,22 @@ pub(crate) struct Lane {
 #[cfg(test)]
 impl Lane {
     /// A lane with a ring of `ring` bytes, a multiple of [`LANE_CONTROL_BYTES`] rounded up.
-    pub fn alone(ring: u32) -> Self {
+    pub(crate) fn alone(ring: u32) -> Self {
         let count = 1 + ring.div_ceil(LANE_CONTROL_BYTES) as usize;
         // All zero is what the kernel gives.
         let memory = (0..count).map(|_| core::mem::MaybeUninit::zeroed()).collect();
         Self { memory, ring }
     }
 
-    pub fn control(&self) -> Control {
+    pub(crate) fn control(&self) -> Control {
         // Never written through this reference: the words are atomics.
-        Control(NonNull::from(&self.memory[0]).cast())
+        Control { words: NonNull::from(&self.memory[0]).cast(), _holder: None }
     }
 
-    pub fn bytes(&self) -> RingMemory {
+    pub(crate) fn bytes(&self) -> RingMemory {
         let base = self.memory.as_ptr().cast_mut().cast::<u8>();
         // SAFETY: `alone` allocated the words and at least `ring` bytes behind them.
         let base = unsafe { base.add(LANE_CONTROL_BYTES as usize) };
-        RingMemory { base: NonNull::new(base).unwrap(), len: self.ring }
+        RingMemory { base: NonNull::new(base).unwrap(), len: self.ring, _holder: None }
     }
 }

@@ -4,6 +4,6 @@ pub(crate) mod atomic;
 mod closing;
 pub mod layout;
 pub(crate) mod memory;
-pub mod shared_use_st;
+pub(crate) mod shared_use_st;
 
 pub(crate) use memory::Segment;

@@ -2,20 +2,21 @@
 //! roles.
 
 use super::text;
+use crate::channel::named::NamedSegment;
 use crate::channel::{admin, Options};
 use crate::error::{Error, Result};
-use crate::sysv::shm::{ShmId, ShmStat};
-use crate::sysv::{Key, PermChange};
+use crate::sysv::shm::ShmStat;
+use crate::sysv::PermChange;
 
-fn check(key: Key, id: ShmId, stat: &ShmStat) -> Result<()> {
-    text::check(key, id, stat.bytes, None).map(drop)
+fn check(found: NamedSegment, stat: &ShmStat) -> Result<()> {
+    text::check(found, stat.bytes, None).map(drop)
 }
 
-fn check_unused(key: Key, id: ShmId, stat: &ShmStat) -> Result<()> {
-    check(key, id, stat)?;
+fn check_unused(found: NamedSegment, stat: &ShmStat) -> Result<()> {
+    check(found, stat)?;
     match stat.attaches {
         0 => Ok(()),
-        others => Err(Error::InUse { key, others, last_pid: stat.last_pid }),
+        others => Err(Error::InUse { key: found.key, others, last_pid: stat.last_pid }),
     }
 }
 

@@ -15,7 +15,7 @@ use nix::libc;
 /// attach may be read-only.
 ///
 /// Source: [futex(2)](https://man7.org/linux/man-pages/man2/futex.2.html), `FUTEX_WAIT`.
-pub fn wait(word: &AtomicU32, expected: u32, longest: Duration) {
+pub(super) fn wait(word: &AtomicU32, expected: u32, longest: Duration) {
     #[cfg(target_pointer_width = "32")]
     {
         /// `struct __kernel_timespec`: 64-bit on every architecture.
@@ -59,7 +59,7 @@ pub fn wait(word: &AtomicU32, expected: u32, longest: Duration) {
 /// Wakes who sleeps on `word`.
 ///
 /// Source: [futex(2)](https://man7.org/linux/man-pages/man2/futex.2.html), `FUTEX_WAKE`.
-pub fn wake(word: &AtomicU32) {
+pub(super) fn wake(word: &AtomicU32) {
     // SAFETY: FUTEX_WAKE uses the word's address alone, which is that of a live, aligned u32.
     unsafe {
         libc::syscall(

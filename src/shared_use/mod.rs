@@ -12,14 +12,16 @@
 
 use crate::channel::admin::remove_both;
 use crate::channel::claimant::Claimant;
+use crate::channel::named::NamedSegment;
 use crate::channel::roles::Roles;
-use crate::channel::{inspect, Options};
+use crate::channel::Options;
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result, Role};
 use crate::segment::atomic::AtomicU32;
 use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sysv::shm::{self, Attach, ShmId};
+use crate::sysv::shm::{Attach, ShmId};
 use crate::sysv::Key;
+use crate::wake::Waited;
 use core::time::Duration;
 use nix::errno::Errno;
 
@@ -36,6 +38,7 @@ pub use seen::{look, Seen};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// An attached segment of the C demo's kind.
+#[derive(Debug)]
 pub struct SharedUseSegment {
     options: Options,
     attach: Attach,
@@ -48,6 +51,7 @@ pub struct SharedUseSegment {
     pub open_to_all: bool,
 }
 
+#[derive(Debug)]
 enum Held {
     Server,
     Lane(u32),
@@ -89,8 +93,8 @@ impl SharedUseSegment {
 
     fn attempt(options: &Options, end: End, deadline: Deadline) -> Result<Option<Self>> {
         let key = options.key;
-        if let Some(id) = inspect::find_segment(key)? {
-            accept(id, options)?;
+        if let Some(found) = NamedSegment::find(key)? {
+            accept(found, options)?;
         } else if !options.create {
             return Ok(None);
         }
@@ -105,7 +109,7 @@ impl SharedUseSegment {
                 None => return Ok(None),
             },
         };
-        inspect::accept_set(&roles, options, false)?;
+        roles.accept(options, false)?;
         roles.lock(Deadline::after(Duration::from_secs(5)))?;
         let ready = Self::under_lock(options, mode, &roles);
         roles.unlock();
@@ -137,20 +141,21 @@ impl SharedUseSegment {
             roles.set_free_lanes(1)?;
         }
         let mut made = false;
-        let id = match inspect::find_segment(key)? {
-            Some(id) => id,
-            None => match shm::create(key, size, mode) {
-                Ok(id) => {
-                    if let Err(e) = options.give_over(Some(id), roles) {
-                        let _ = shm::remove(id);
+        let segment = match NamedSegment::find(key)? {
+            Some(found) => found,
+            None => match NamedSegment::create(key, size, mode) {
+                Ok(new) => {
+                    if let Err(e) = options.give_over(Some(new), roles) {
+                        let _ = new.remove();
                         return Err(e);
                     }
                     made = true;
-                    id
+                    new
                 }
                 // A C program was faster.
                 Err(e) if e.errno == Errno::EEXIST => {
-                    shm::find(key).map_err(|e| Error::from_sys(key, Object::Segment, e))?
+                    let removed = Error::Removed { key, object: Object::Segment };
+                    NamedSegment::find(key)?.ok_or(removed)?
                 }
                 Err(source) => {
                     let size = size as u32;
@@ -161,11 +166,11 @@ impl SharedUseSegment {
         let (text, open_to_all) = match made {
             // A look at it would take it away again, with kernel.shm_rmid_forced.
             true => (new_text, mode & 0o002 != 0),
-            false => accept(id, options)?,
+            false => accept(segment, options)?,
         };
-        let attach = inspect::attach(key, id, &options.attach)?;
+        let attach = segment.attach(options.place)?;
         if options.lock {
-            shm::lock(id).map_err(|e| Error::from_sys(key, Object::Segment, e))?;
+            segment.lock()?;
         }
         Ok((attach, text, open_to_all))
     }
@@ -177,6 +182,10 @@ impl SharedUseSegment {
             Held::Lane(lane) => Role::Lane(lane),
         };
         self.claimant.check(self.options.key, role)
+    }
+
+    fn named(&self) -> NamedSegment {
+        NamedSegment { key: self.options.key, id: self.attach.id() }
     }
 
     fn flag(&self) -> &AtomicU32 {
@@ -203,25 +212,24 @@ impl SharedUseSegment {
         self.text_bytes().saturating_sub(2)
     }
 
-    /// Waits until the flag is set (or not), a signal, or `deadline`; returns whether it is so.
-    /// Returns false after each look, so that the caller can see to its signals.
+    /// Waits until the flag is set (or not), a signal, or `deadline`; [`Waited::Woken`] after each
+    /// look, so that the caller can see to its signals.
     ///
     /// # Errors
     /// [`Error::Removed`].
-    pub fn wait(&self, written: bool, deadline: Deadline) -> Result<bool> {
+    pub fn wait(&self, written: bool, deadline: Deadline) -> Result<Waited> {
         self.check_claimant()?;
         // Acquire: the text before the flag; pairs with the Release in `write` or `taken`.
         let value = self.flag().load(Acquire);
         if (value != 0) != written {
             let longest = deadline.left().map_or(LOOK, |left| left.min(LOOK));
             futex::wait(self.flag(), value, longest);
-            let now = (self.flag().load(Acquire) != 0) == written;
-            if !now {
+            if (self.flag().load(Acquire) != 0) != written {
                 self.check()?;
+                return Ok(if deadline.passed() { Waited::TimedOut } else { Waited::Woken });
             }
-            return Ok(now);
         }
-        Ok(true)
+        Ok(Waited::Ready)
     }
 
     /// Is the segment still that of its key?
@@ -230,7 +238,7 @@ impl SharedUseSegment {
     /// [`Error::Removed`].
     pub fn check(&self) -> Result<()> {
         let key = self.options.key;
-        if inspect::stat_ours(key, self.attach.id())?.removed {
+        if self.named().stat()?.removed {
             return Err(Error::Removed { key, object: Object::Segment });
         }
         Ok(())
@@ -292,7 +300,7 @@ impl SharedUseSegment {
     /// # Errors
     /// [`Error::Removed`].
     pub fn others(&self) -> Result<(u64, i32)> {
-        let stat = inspect::stat_ours(self.options.key, self.attach.id())?;
+        let stat = self.named().stat()?;
         Ok((stat.attaches.saturating_sub(1), stat.last_pid))
     }
 
@@ -320,7 +328,7 @@ impl SharedUseSegment {
     /// # Errors
     /// [`Error::System`] with EPERM for anybody but owner, creator and root.
     pub fn remove(&self) -> Result<()> {
-        remove_both(self.options.key, Some(self.attach.id()), Some(&self.roles))
+        remove_both(Some(self.named()), Some(&self.roles))
     }
 
     /// Its key.
@@ -352,10 +360,9 @@ impl Drop for SharedUseSegment {
 }
 
 /// Checks owner and size; returns the size of the text, and whether it is open to everybody.
-fn accept(id: ShmId, options: &Options) -> Result<(u32, bool)> {
-    let key = options.key;
-    let stat = inspect::stat(options, id)?;
+fn accept(segment: NamedSegment, options: &Options) -> Result<(u32, bool)> {
+    let stat = segment.stat_as(options)?;
     options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
-    let text = text::check(key, id, stat.bytes, text::wanted(options)?)?;
+    let text = text::check(segment, stat.bytes, text::wanted(options)?)?;
     Ok((text, stat.perm.mode & 0o002 != 0))
 }

@@ -2,14 +2,16 @@
 #![allow(unsafe_code)]
 
 use super::accept;
-use crate::channel::{inspect, Options};
+use crate::channel::named::NamedSegment;
+use crate::channel::Options;
 use crate::error::{Error, Result};
 use crate::segment::atomic::AtomicU32;
 use crate::segment::atomic::Ordering::Relaxed;
-use crate::sysv::shm::{AttachOptions, ShmId, ShmStat};
+use crate::sysv::shm::{ShmId, ShmStat};
 use crate::sysv::Key;
 
 /// A segment of the C demo's kind as an onlooker sees it.
+#[derive(Debug)]
 pub struct Seen {
     key: Key,
     id: ShmId,
@@ -23,17 +25,16 @@ pub struct Seen {
 /// [`Error::NoChannel`]; [`Error::NotAccepted`] by owner; [`Error::NotOurs`] by size.
 pub fn look(options: &Options) -> Result<Seen> {
     let key = options.key;
-    let id = inspect::find_segment(key)?.ok_or(Error::NoChannel(key))?;
-    accept(id, options)?;
-    let stat = inspect::stat(options, id)?;
-    let read_only = AttachOptions { read_only: true, ..Default::default() };
-    let attach = inspect::attach(key, id, &read_only)?;
+    let found = NamedSegment::find(key)?.ok_or(Error::NoChannel(key))?;
+    accept(found, options)?;
+    let stat = found.stat_as(options)?;
+    let attach = found.view()?;
     let flag: *const AtomicU32 = attach.base().as_ptr().cast();
     // SAFETY: the attach holds the flag and a text (checked in `accept`), page aligned, and lives to
     // the end of this function; the flag is an atomic, valid for any bits, and only loaded. Relaxed:
     // nothing is read after it, and on a read-only attach an Acquire load could be one store too many.
     let written = unsafe { &*flag }.load(Relaxed);
-    Ok(Seen { key, id, stat, written })
+    Ok(Seen { key, id: found.id, stat, written })
 }
 
 impl core::fmt::Display for Seen {

@@ -1,14 +1,13 @@
 //! Is a segment one of the C demo's kind, and of the size that its user says?
 #![allow(unsafe_code)]
 
-use crate::channel::{inspect, Options};
+use crate::channel::named::NamedSegment;
+use crate::channel::Options;
 use crate::error::{Error, Object, Result};
 use crate::segment::atomic::AtomicU32;
 use crate::segment::atomic::Ordering::Relaxed;
 use crate::segment::layout::{BadField, LINE, MAGIC};
 use crate::segment::shared_use_st::{is_slots, segment_bytes, text_of, MAX_TEXT_BYTES, TEXT_BYTES};
-use crate::sysv::shm::{AttachOptions, ShmId};
-use crate::sysv::Key;
 
 /// The size that the caller asks for, if any.
 ///
@@ -30,7 +29,8 @@ pub(crate) fn wanted(options: &Options) -> Result<Option<u32>> {
 /// # Errors
 /// [`Error::NotOurs`] where the segment is too small for it, or can't be one of the C demo's kind;
 /// [`Error::OtherProtocol`] where it is a channel.
-pub(crate) fn check(key: Key, id: ShmId, bytes: usize, given: Option<u32>) -> Result<u32> {
+pub(crate) fn check(found: NamedSegment, bytes: usize, given: Option<u32>) -> Result<u32> {
+    let key = found.key;
     let refuse = |field, expected: usize| {
         let found = u32::try_from(bytes).unwrap_or(u32::MAX);
         let field = BadField { field, found, expected: expected as u32 };
@@ -38,7 +38,7 @@ pub(crate) fn check(key: Key, id: ShmId, bytes: usize, given: Option<u32>) -> Re
     };
     // Only where it can be one: with kernel.shm_rmid_forced a look takes a segment away that nobody has
     // attached yet.
-    if bytes > 0 && bytes % LINE == 0 && first_word(key, id)? == MAGIC {
+    if bytes > 0 && bytes % LINE == 0 && first_word(found)? == MAGIC {
         return Err(Error::OtherProtocol { key, shared_use: false, size: bytes });
     }
     match (given, text_of(bytes)) {
@@ -53,9 +53,8 @@ pub(crate) fn check(key: Key, id: ShmId, bytes: usize, given: Option<u32>) -> Re
     }
 }
 
-fn first_word(key: Key, id: ShmId) -> Result<u32> {
-    let read_only = AttachOptions { read_only: true, ..Default::default() };
-    let attach = inspect::attach(key, id, &read_only)?;
+fn first_word(found: NamedSegment) -> Result<u32> {
+    let attach = found.view()?;
     let first: *const AtomicU32 = attach.base().as_ptr().cast();
     // SAFETY: the attach has a page at least, and lives to the end of this function; any bits are an
     // atomic's, which is only loaded.

@@ -3,6 +3,7 @@
 
 use super::{Result, SysError};
 use core::fmt;
+use core::str::FromStr;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -52,6 +53,33 @@ impl Key {
             return Err(SysError::last("ftok"));
         }
         Self::new(raw).ok_or(invalid)
+    }
+}
+
+/// Text that is no key: see [`Key`]'s `FromStr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoKey;
+
+impl fmt::Display for NoKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a decimal or 0x hex number of 32 bits other than 0 (IPC_PRIVATE)")
+    }
+}
+
+impl std::error::Error for NoKey {}
+
+impl FromStr for Key {
+    type Err = NoKey;
+
+    /// A decimal number (also below 0), or a hex one behind `0x`, as the programs' `--key`.
+    fn from_str(text: &str) -> core::result::Result<Self, NoKey> {
+        let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+            // from_str_radix would take a sign.
+            Some(hex) if hex.starts_with(['+', '-']) => None,
+            Some(hex) => u32::from_str_radix(hex, 16).ok().map(|n| n as i32),
+            None => text.parse::<i32>().ok(),
+        };
+        number.and_then(Key::new).ok_or(NoKey)
     }
 }
 

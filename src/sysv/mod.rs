@@ -8,25 +8,33 @@
 //! Source: [sysvipc(7)](https://man7.org/linux/man-pages/man7/sysvipc.7.html).
 
 pub(crate) mod info;
-pub mod key;
+pub(crate) mod key;
 pub(crate) mod limits;
-pub mod sem;
-pub mod shm;
+pub(crate) mod sem;
+pub(crate) mod shm;
 
 use nix::errno::Errno;
 
-pub use key::Key;
+pub use key::{Key, NoKey};
 
 /// A system call that failed, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SysError {
-    /// The call's name as in its man page, for example `shmget`.
-    pub call: &'static str,
-    /// The kernel's reason.
-    pub errno: Errno,
+    pub(crate) call: &'static str,
+    pub(crate) errno: Errno,
 }
 
 impl SysError {
+    /// The call's name as in its man page, with the command where it has one: `semctl(GETVAL)`.
+    pub fn call(&self) -> &'static str {
+        self.call
+    }
+
+    /// The kernel's reason, as in [errno(3)](https://man7.org/linux/man-pages/man3/errno.3.html).
+    pub fn errno(&self) -> i32 {
+        self.errno as i32
+    }
+
     /// The error that `errno(3)` holds now, for `call`.
     pub(crate) fn last(call: &'static str) -> Self {
         Self { call, errno: Errno::last() }
@@ -47,12 +55,13 @@ impl core::fmt::Display for SysError {
 impl std::error::Error for SysError {}
 
 /// Result of one system call.
-pub type Result<T> = core::result::Result<T, SysError>;
+pub(crate) type Result<T> = core::result::Result<T, SysError>;
 
 /// Who owns a System V object and who may use it: the fields of `struct ipc_perm`.
 ///
 /// Source: [sysvipc(7)](https://man7.org/linux/man-pages/man7/sysvipc.7.html), `struct ipc_perm`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Perm {
     /// Owner's user id.
     pub uid: u32,
@@ -81,6 +90,7 @@ impl Perm {
 
 /// A change of owner, group or mode for IPC_SET; what is `None` stays as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PermChange {
     /// New owner.
     pub uid: Option<u32>,

@@ -17,18 +17,19 @@ extern "C" {
 }
 
 /// Largest value of one semaphore (`SEMVMX`).
-pub const SEMVMX: i32 = 32767;
+pub(crate) const SEMVMX: i32 = 32767;
 
 /// The kernel's number of one semaphore set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SemId(i32);
+pub(crate) struct SemId(i32);
 
 impl SemId {
     /// The number, as `ipcs -s` shows it.
-    pub fn raw(self) -> i32 {
+    pub(crate) fn raw(self) -> i32 {
         self.0
     }
 
+    #[cfg(feature = "programs")]
     pub(crate) fn from_raw(raw: i32) -> Self {
         Self(raw)
     }
@@ -36,7 +37,7 @@ impl SemId {
 
 /// One operation of a [`operate`] call: all of a call's operations happen at once, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Op {
+pub(crate) struct Op {
     /// Number of the semaphore in its set.
     pub num: u16,
     /// Added to its value; negative: waits until the value is that large; 0: waits for zero.
@@ -47,19 +48,19 @@ pub struct Op {
 
 impl Op {
     /// An operation that stays.
-    pub const fn new(num: u16, change: i16) -> Self {
+    pub(crate) const fn new(num: u16, change: i16) -> Self {
         Self { num, change, undo: false }
     }
 
     /// An operation that the kernel takes back when the process ends.
-    pub const fn undo(num: u16, change: i16) -> Self {
+    pub(crate) const fn undo(num: u16, change: i16) -> Self {
         Self { num, change, undo: true }
     }
 }
 
 /// How long [`operate`] waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
+pub(crate) enum Wait {
     /// Not at all (`IPC_NOWAIT`): `EAGAIN` at once.
     Never,
     /// At most so long: then `EAGAIN`.
@@ -79,7 +80,7 @@ pub enum Wait {
 /// where the kernel has no System V IPC.
 ///
 /// Source: [semget(2)](https://man7.org/linux/man-pages/man2/semget.2.html), section NOTES.
-pub fn create(key: Key, count: u16, mode: u32) -> Result<SemId> {
+pub(crate) fn create(key: Key, count: u16, mode: u32) -> Result<SemId> {
     get(key, i32::from(count), libc::IPC_CREAT | libc::IPC_EXCL | (mode & 0o777) as i32)
 }
 
@@ -89,7 +90,7 @@ pub fn create(key: Key, count: u16, mode: u32) -> Result<SemId> {
 /// `ENOENT` where there is none; `ENOSYS` where the kernel has no System V IPC.
 ///
 /// Source: [semget(2)](https://man7.org/linux/man-pages/man2/semget.2.html).
-pub fn find(key: Key) -> Result<SemId> {
+pub(crate) fn find(key: Key) -> Result<SemId> {
     get(key, 0, 0)
 }
 
@@ -109,7 +110,7 @@ fn get(key: Key, count: i32, flags: i32) -> Result<SemId> {
 /// would pass [`SEMVMX`].
 ///
 /// Source: [semop(2)](https://man7.org/linux/man-pages/man2/semop.2.html).
-pub fn operate(id: SemId, ops: &[Op], wait: Wait) -> Result<()> {
+pub(crate) fn operate(id: SemId, ops: &[Op], wait: Wait) -> Result<()> {
     let nowait = if wait == Wait::Never { libc::IPC_NOWAIT } else { 0 };
     let mut raw: heapless::Vec<libc::sembuf, 80> = heapless::Vec::new();
     for op in ops {
@@ -150,7 +151,7 @@ fn timespec(d: Duration) -> libc::timespec {
 /// `EIDRM`, `EINVAL` where the set is gone; `EACCES` without read permission.
 ///
 /// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
-pub fn value(id: SemId, num: u16) -> Result<i32> {
+pub(crate) fn value(id: SemId, num: u16) -> Result<i32> {
     control(id, num, libc::GETVAL, 0, "semctl(GETVAL)")
 }
 
@@ -160,7 +161,7 @@ pub fn value(id: SemId, num: u16) -> Result<i32> {
 /// As [`value`]; `ERANGE` where the set has more than `N`.
 ///
 /// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
-pub fn values<const N: usize>(id: SemId) -> Result<[u16; N]> {
+pub(crate) fn values<const N: usize>(id: SemId) -> Result<[u16; N]> {
     const CALL: &str = "semctl(GETALL)";
     match value(id, N as u16) {
         Err(e) if e.errno == Errno::EINVAL => {}
@@ -183,7 +184,7 @@ pub fn values<const N: usize>(id: SemId) -> Result<[u16; N]> {
 /// As [`value`].
 ///
 /// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
-pub fn pid(id: SemId, num: u16) -> Result<i32> {
+pub(crate) fn pid(id: SemId, num: u16) -> Result<i32> {
     control(id, num, libc::GETPID, 0, "semctl(GETPID)")
 }
 
@@ -193,7 +194,7 @@ pub fn pid(id: SemId, num: u16) -> Result<i32> {
 /// As [`value`].
 ///
 /// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
-pub fn waiters(id: SemId, num: u16) -> Result<i32> {
+pub(crate) fn waiters(id: SemId, num: u16) -> Result<i32> {
     control(id, num, libc::GETNCNT, 0, "semctl(GETNCNT)")
 }
 
@@ -204,7 +205,7 @@ pub fn waiters(id: SemId, num: u16) -> Result<i32> {
 /// As [`value`], and `ERANGE`.
 ///
 /// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
-pub fn set_value(id: SemId, num: u16, value: i32) -> Result<()> {
+pub(crate) fn set_value(id: SemId, num: u16, value: i32) -> Result<()> {
     control(id, num, libc::SETVAL, value, "semctl(SETVAL)").map(drop)
 }
 
@@ -214,7 +215,7 @@ pub fn set_value(id: SemId, num: u16, value: i32) -> Result<()> {
 /// `EPERM` for anybody but owner, creator and root; `EINVAL`, `EIDRM` where it is gone already.
 ///
 /// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
-pub fn remove(id: SemId) -> Result<()> {
+pub(crate) fn remove(id: SemId) -> Result<()> {
     control(id, 0, libc::IPC_RMID, 0, "semctl(IPC_RMID)").map(drop)
 }
 
@@ -266,7 +267,7 @@ fn raw_stat(id: SemId) -> Result<SemidDs> {
 /// `EACCES` without read permission; `EINVAL`, `EIDRM` where the set is gone.
 ///
 /// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
-pub fn stat(id: SemId) -> Result<Perm> {
+pub(crate) fn stat(id: SemId) -> Result<Perm> {
     let ds = raw_stat(id)?;
     // SAFETY: the kernel filled `perm`, the first field of semid_ds on every architecture.
     Ok(Perm::from_raw(unsafe { &ds.perm }))
@@ -276,7 +277,7 @@ pub fn stat(id: SemId) -> Result<Perm> {
 /// read permission on it.
 ///
 /// Source: [proc_sysvipc(5)](https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html).
-pub fn public_stat(key: Key, id: SemId) -> Option<(Perm, usize)> {
+pub(crate) fn public_stat(key: Key, id: SemId) -> Option<(Perm, usize)> {
     match super::info::sem_of(id.0) {
         Some(perm) => Some((perm, count(key) as usize)),
         None => {
@@ -292,7 +293,7 @@ pub fn public_stat(key: Key, id: SemId) -> Option<(Perm, usize)> {
 /// `EPERM` for anybody but owner, creator and root.
 ///
 /// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
-pub fn set(id: SemId, change: &PermChange) -> Result<()> {
+pub(crate) fn set(id: SemId, change: &PermChange) -> Result<()> {
     let mut ds = raw_stat(id)?;
     // SAFETY: as in `stat`.
     change.apply(unsafe { &mut ds.perm });
@@ -307,7 +308,7 @@ pub fn set(id: SemId, change: &PermChange) -> Result<()> {
 ///
 /// # Errors
 /// As [`find`], and `EACCES`.
-pub fn has_count(key: Key, id: SemId, count: u16) -> Result<bool> {
+pub(crate) fn has_count(key: Key, id: SemId, count: u16) -> Result<bool> {
     // semget refuses a count larger than the set's with EINVAL, and semctl a number behind it.
     match get(key, i32::from(count), 0) {
         Err(e) if e.errno == Errno::EINVAL => return Ok(false),
@@ -326,7 +327,7 @@ pub fn has_count(key: Key, id: SemId, count: u16) -> Result<bool> {
 ///
 /// Source: [semget(2)](https://man7.org/linux/man-pages/man2/semget.2.html): EINVAL where the
 /// set has fewer than asked for.
-pub fn count(key: Key) -> u32 {
+pub(crate) fn count(key: Key) -> u32 {
     let (mut low, mut high) = (0, 32000);
     while low < high {
         let middle = (low + high + 1) / 2;

@@ -19,6 +19,7 @@ impl ShmId {
 
 /// What `shmctl(IPC_STAT)` tells of a segment.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct ShmStat {
     /// Owner, creator, mode.
     pub perm: Perm,
@@ -50,7 +51,7 @@ pub struct ShmStat {
 /// `ENOSYS` where the kernel has no System V IPC.
 ///
 /// Source: [shmget(2)](https://man7.org/linux/man-pages/man2/shmget.2.html).
-pub fn create(key: Key, bytes: usize, mode: u32) -> Result<ShmId> {
+pub(crate) fn create(key: Key, bytes: usize, mode: u32) -> Result<ShmId> {
     get(key, bytes, libc::IPC_CREAT | libc::IPC_EXCL | (mode & 0o777) as i32)
 }
 
@@ -60,7 +61,7 @@ pub fn create(key: Key, bytes: usize, mode: u32) -> Result<ShmId> {
 /// `ENOENT` where there is none; `ENOSYS` where the kernel has no System V IPC.
 ///
 /// Source: [shmget(2)](https://man7.org/linux/man-pages/man2/shmget.2.html).
-pub fn find(key: Key) -> Result<ShmId> {
+pub(crate) fn find(key: Key) -> Result<ShmId> {
     get(key, 0, 0)
 }
 
@@ -78,7 +79,7 @@ fn get(key: Key, bytes: usize, flags: i32) -> Result<ShmId> {
 /// `EACCES` without read permission; `EINVAL`, `EIDRM` where the segment is gone.
 ///
 /// Source: [shmctl(2)](https://man7.org/linux/man-pages/man2/shmctl.2.html).
-pub fn stat(id: ShmId) -> Result<ShmStat> {
+pub(crate) fn stat(id: ShmId) -> Result<ShmStat> {
     Ok(decode(&raw_stat(id)?))
 }
 
@@ -96,7 +97,7 @@ fn raw_stat(id: ShmId) -> Result<libc::shmid_ds> {
 /// permission on it.
 ///
 /// Source: [proc_sysvipc(5)](https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html).
-pub fn public_stat(id: ShmId) -> Option<(Perm, usize)> {
+pub(crate) fn public_stat(id: ShmId) -> Option<(Perm, usize)> {
     super::info::shm_of(id.0).or_else(|| {
         let table = std::fs::read_to_string("/proc/sysvipc/shm").ok()?;
         super::table_row(&table, id.0)
@@ -126,7 +127,7 @@ fn decode(ds: &libc::shmid_ds) -> ShmStat {
 /// `EPERM` for anybody but owner, creator and root.
 ///
 /// Source: [shmctl(2)](https://man7.org/linux/man-pages/man2/shmctl.2.html).
-pub fn set(id: ShmId, change: &PermChange) -> Result<()> {
+pub(crate) fn set(id: ShmId, change: &PermChange) -> Result<()> {
     let mut ds = raw_stat(id)?;
     change.apply(&mut ds.shm_perm);
     // SAFETY: IPC_SET reads one shmid_ds from the pointer, which is ours and of that type.
@@ -143,7 +144,7 @@ pub fn set(id: ShmId, change: &PermChange) -> Result<()> {
 /// `EPERM` for anybody but owner, creator and root; `EINVAL`, `EIDRM` where it is gone already.
 ///
 /// Source: [shmctl(2)](https://man7.org/linux/man-pages/man2/shmctl.2.html).
-pub fn remove(id: ShmId) -> Result<()> {
+pub(crate) fn remove(id: ShmId) -> Result<()> {
     control(id, libc::IPC_RMID, "shmctl(IPC_RMID)")
 }
 
@@ -153,7 +154,7 @@ pub fn remove(id: ShmId) -> Result<()> {
 /// `EPERM`, `ENOMEM` where RLIMIT_MEMLOCK does not allow it.
 ///
 /// Source: [shmctl(2)](https://man7.org/linux/man-pages/man2/shmctl.2.html).
-pub fn lock(id: ShmId) -> Result<()> {
+pub(crate) fn lock(id: ShmId) -> Result<()> {
     control(id, libc::SHM_LOCK, "shmctl(SHM_LOCK)")
 }
 
@@ -165,15 +166,23 @@ fn control(id: ShmId, command: i32, call: &'static str) -> Result<()> {
     }
 }
 
-/// Where and how `shmat(2)` is to attach.
+/// Where `shmat(2)` is to attach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AttachOptions {
+pub(crate) struct Place {
     /// The address; `None`: the kernel's choice.
     pub address: Option<usize>,
     /// Round the address down to a multiple of `SHMLBA` (`SHM_RND`).
     pub round: bool,
-    /// Read only (`SHM_RDONLY`): a write through such an attach ends the process.
-    pub read_only: bool,
+}
+
+/// What may be done through an attach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// `SHM_RDONLY`: a write through such an attach ends the process, so nothing that writes is
+    /// ever built on one.
+    Read,
+    /// Read and write.
+    Write,
 }
 
 /// One attach of a segment; dropping it detaches (`shmdt(2)`).
@@ -181,16 +190,18 @@ pub struct AttachOptions {
 /// A System V segment has one size for its whole life and can't be truncated by a peer, so its
 /// memory stays readable for as long as this value lives, even after IPC_RMID.
 #[derive(Debug)]
-pub struct Attach {
+pub(crate) struct Attach {
     base: NonNull<u8>,
     bytes: usize,
     id: ShmId,
-    read_only: bool,
 }
 
 // SAFETY: the memory belongs to the process, not to a thread, and the value holds only its
 // address; what can be reached through it are atomics and bytes behind checked offsets.
 unsafe impl Send for Attach {}
+
+// SAFETY: as above: a shared reference gives address, size and number, nothing else.
+unsafe impl Sync for Attach {}
 
 impl Attach {
     /// Attaches the segment `id`.
@@ -200,15 +211,15 @@ impl Attach {
     /// `SHMLBA`, `EIDRM` where the segment is gone, `ENOMEM`.
     ///
     /// Source: [shmat(2)](https://man7.org/linux/man-pages/man2/shmat.2.html).
-    pub fn new(id: ShmId, options: &AttachOptions) -> Result<Self> {
+    pub(crate) fn new(id: ShmId, place: Place, access: Access) -> Result<Self> {
         let mut flags = 0;
-        if options.round {
+        if place.round {
             flags |= libc::SHM_RND;
         }
-        if options.read_only {
+        if access == Access::Read {
             flags |= libc::SHM_RDONLY;
         }
-        let address = options.address.unwrap_or(0) as *const libc::c_void;
+        let address = place.address.unwrap_or(0) as *const libc::c_void;
         // SAFETY: without SHM_REMAP the kernel maps over nothing that is mapped already.
         let base = unsafe { libc::shmat(id.0, address, flags) };
         if base as isize == -1 {
@@ -216,30 +227,25 @@ impl Attach {
         }
         let base = NonNull::new(base.cast::<u8>())
             .ok_or(SysError { call: "shmat", errno: nix::errno::Errno::EFAULT })?;
-        let mut attach = Self { base, bytes: 0, id, read_only: options.read_only };
+        let mut attach = Self { base, bytes: 0, id };
         // The size is asked for after attaching: from here on the segment can't go away.
         attach.bytes = stat(id)?.bytes;
         Ok(attach)
     }
 
     /// First byte of the segment in this process; page aligned.
-    pub fn base(&self) -> NonNull<u8> {
+    pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
 
     /// Size in bytes, from IPC_STAT: never from what stands inside the segment.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// The attached segment.
-    pub fn id(&self) -> ShmId {
+    pub(crate) fn id(&self) -> ShmId {
         self.id
-    }
-
-    /// Was it attached with SHM_RDONLY?
-    pub fn read_only(&self) -> bool {
-        self.read_only
     }
 }
 

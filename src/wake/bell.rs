@@ -3,7 +3,7 @@
 //!
 //! Source: [semop(2)](https://man7.org/linux/man-pages/man2/semop.2.html).
 
-use super::doorbell::End;
+use super::doorbell::Waited;
 use crate::error::{Error, Object, Result};
 use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
 use crate::sysv::{Key, SysError};
@@ -32,11 +32,13 @@ impl Interrupter {
     }
 
     /// Set and number, to be kept in two atomics for a signal handler.
+    #[cfg(feature = "programs")]
     pub(crate) fn into_raw(self) -> (i32, i32) {
         (self.id.raw(), i32::from(self.num))
     }
 
     /// From what [`into_raw`](Self::into_raw) gave.
+    #[cfg(feature = "programs")]
     pub(crate) fn from_raw(set: i32, num: i32) -> Self {
         Self { id: SemId::from_raw(set), num: num as u16 }
     }
@@ -53,18 +55,18 @@ pub(crate) struct Bell {
 
 impl Bell {
     /// Semaphore `num` of the set `id`, which is that of `key`.
-    pub const fn new(key: Key, id: SemId, num: u16) -> Self {
+    pub(crate) const fn new(key: Key, id: SemId, num: u16) -> Self {
         Self { key, id, num }
     }
 
     /// Wakes who sleeps here.
-    pub fn post(&self) -> core::result::Result<(), SysError> {
+    pub(crate) fn post(&self) -> core::result::Result<(), SysError> {
         post(self.id, self.num)
     }
 
     /// Wakes who sleeps here or is about to, unless a ring is pending already: for what must not
     /// depend on the doorbell's words, which a peer can spoil.
-    pub fn remind(&self) -> core::result::Result<(), SysError> {
+    pub(crate) fn remind(&self) -> core::result::Result<(), SysError> {
         match sem::value(self.id, self.num)? {
             0 => self.post(),
             _ => Ok(()),
@@ -72,7 +74,7 @@ impl Bell {
     }
 
     /// Takes off what was rung before: the caller looks for work after this.
-    pub fn silence(&self) {
+    pub(crate) fn silence(&self) {
         if let Ok(rings @ 1..) = sem::value(self.id, self.num) {
             let all = Op::new(self.num, -(rings.min(SEMVMX) as i16));
             let _ = sem::operate(self.id, &[all], Wait::Never);
@@ -83,17 +85,17 @@ impl Bell {
     ///
     /// # Errors
     /// [`Error::Removed`] where the set is gone.
-    pub fn sleep(&self, wait: Wait) -> Result<End> {
+    pub(crate) fn sleep(&self, wait: Wait) -> Result<Waited> {
         match sem::operate(self.id, &[Op::new(self.num, -1)], wait) {
-            Ok(()) => Ok(End::Woken),
-            Err(e) if e.errno == Errno::EINTR => Ok(End::Woken),
-            Err(e) if e.errno == Errno::EAGAIN => Ok(End::Time),
+            Ok(()) => Ok(Waited::Woken),
+            Err(e) if e.errno == Errno::EINTR => Ok(Waited::Woken),
+            Err(e) if e.errno == Errno::EAGAIN => Ok(Waited::TimedOut),
             Err(e) => Err(Error::from_sys(self.key, Object::Semaphores, e)),
         }
     }
 
     /// A handle that wakes the sleeper from a signal handler.
-    pub fn interrupter(&self) -> Interrupter {
+    pub(crate) fn interrupter(&self) -> Interrupter {
         Interrupter { id: self.id, num: self.num }
     }
 }

@@ -29,30 +29,33 @@ pub(crate) trait Wake {
     fn wake(&self) -> Self::Outcome;
 }
 
-/// Why a sleep ended.
+/// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// There is work.
+#[must_use = "a wait may end before there is what was waited for"]
+pub enum Waited {
+    /// There is what was waited for.
     Ready,
-    /// The semaphore had 1 to take, or a signal came.
+    /// There is not, but something else was to be seen to: an
+    /// [`Interrupter`](crate::Interrupter) was used, a signal came, or a peer ended. Look at that,
+    /// then wait again.
     Woken,
-    /// The time is over.
-    Time,
+    /// The deadline has passed.
+    TimedOut,
 }
 
 /// The system calls of who sleeps.
 pub(crate) trait Rest {
     /// What can go wrong.
     type Error;
-    /// Takes 1 from the semaphore, sleeping while it is 0; [`End::Ready`] is none of its answers.
-    fn rest(&self) -> Result<End, Self::Error>;
+    /// Takes 1 from the semaphore, sleeping while it is 0; [`Waited::Ready`] is none of its answers.
+    fn rest(&self) -> Result<Waited, Self::Error>;
     /// Lowers the semaphore to 0.
     fn silence(&self);
 }
 
 impl Doorbell {
     /// First values of a new doorbell: nobody sleeps.
-    pub fn init(&self) {
+    pub(crate) fn init(&self) {
         self.awaiting.store(0, Ordering::Relaxed);
         self.need.store(0, Ordering::Relaxed);
     }
@@ -80,33 +83,34 @@ impl Doorbell {
     }
 
     /// Sleeps until rung, or until `rest` ends it. `ready` looks for work.
-    pub fn sleep<R: Rest>(
+    pub(crate) fn sleep<R: Rest>(
         &self,
         need: u32,
         rest: &R,
         mut ready: impl FnMut() -> Result<bool, R::Error>,
-    ) -> Result<End, R::Error> {
+    ) -> Result<Waited, R::Error> {
         let number = self.announce(need);
         let end = match ready() {
             Ok(false) => rest.rest(),
-            Ok(true) => Ok(End::Ready),
+            Ok(true) => Ok(Waited::Ready),
             Err(e) => Err(e),
         };
         self.withdraw(number);
         match end? {
-            End::Ready => Ok(End::Ready),
-            _ if ready()? => Ok(End::Ready),
-            End::Time => Ok(End::Time),
-            End::Woken => {
+            Waited::Ready => Ok(Waited::Ready),
+            _ if ready()? => Ok(Waited::Ready),
+            Waited::TimedOut => Ok(Waited::TimedOut),
+            Waited::Woken => {
                 // All that was added up to now has one answer, one look at everything after it.
                 rest.silence();
-                Ok(if ready()? { End::Ready } else { End::Woken })
+                Ok(if ready()? { Waited::Ready } else { Waited::Woken })
             }
         }
     }
 
     /// Does somebody sleep here, as far as the words tell? A hint: nothing is ordered by it.
-    pub fn has_sleeper(&self) -> bool {
+    #[allow(dead_code)] // the programs' alone
+    pub(crate) fn has_sleeper(&self) -> bool {
         self.awaiting.load(Ordering::Relaxed) % 2 == 1
     }
 
@@ -123,14 +127,14 @@ impl Doorbell {
 
     /// Rings if somebody sleeps.
     #[inline]
-    pub fn ring<W: Wake>(&self, wake: &W) -> Option<W::Outcome> {
+    pub(crate) fn ring<W: Wake>(&self, wake: &W) -> Option<W::Outcome> {
         self.sleeper().map(|number| self.answer(number, wake))
     }
 
     /// As [`ring`](Self::ring), but only if `free` bytes are enough for what the sleeper needs.
     /// A `need` that no ring can have (`most` bytes) counts as `most`.
     #[inline]
-    pub fn ring_for_room<W: Wake>(&self, free: u32, most: u32, wake: &W) {
+    pub(crate) fn ring_for_room<W: Wake>(&self, free: u32, most: u32, wake: &W) {
         if let Some(number) = self.sleeper() {
             if free >= self.need.load(Ordering::Relaxed).min(most) {
                 self.answer(number, wake);

@@ -6,5 +6,5 @@ mod sleep;
 
 pub(crate) use bell::Bell;
 pub use bell::Interrupter;
-pub(crate) use doorbell::End;
+pub use doorbell::Waited;
 pub(crate) use sleep::{sleep, Bed, Look, SpinPolicy};

@@ -1,7 +1,7 @@
 //! Waiting: looking for a while where that pays, then sleeping.
 
 use super::bell::Bell;
-use super::doorbell::{End, Rest, Wake};
+use super::doorbell::{Rest, Waited, Wake};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::segment::layout::Doorbell;
@@ -62,7 +62,7 @@ fn several_processors() -> bool {
 }
 
 impl SpinPolicy {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { several: None, worth: MOST, unseen: 0 }
     }
 
@@ -112,15 +112,15 @@ pub(crate) fn sleep(
     need: u32,
     spin: &mut SpinPolicy,
     ready: &mut dyn FnMut(Look) -> Result<bool>,
-) -> Result<End> {
+) -> Result<Waited> {
     if ready(Look::Full)? {
-        return Ok(End::Ready);
+        return Ok(Waited::Ready);
     }
     if bed.deadline.passed() {
-        return Ok(End::Time);
+        return Ok(Waited::TimedOut);
     }
     if spin.look(ready)? {
-        return Ok(End::Ready);
+        return Ok(Waited::Ready);
     }
     doorbell.sleep(need, bed, || ready(Look::Last))
 }
@@ -136,7 +136,7 @@ pub(crate) struct Bed {
 impl Rest for Bed {
     type Error = Error;
 
-    fn rest(&self) -> Result<End> {
+    fn rest(&self) -> Result<Waited> {
         self.bell.sleep(match (self.deadline.for_sem(), self.longest) {
             (sem::Wait::Forever, Some(longest)) => sem::Wait::For(longest),
             (sem::Wait::For(left), Some(longest)) => sem::Wait::For(left.min(longest)),

@@ -8,9 +8,8 @@
 //! images of `corpus.txt`; the fuzzer finds new ones.
 
 use super::raw::{guarded_place, sem_id, sem_remove, shm_bytes, shm_id, shm_remove, View};
-use nix::errno::Errno;
-use shmdemo::sysv::Key;
-use shmdemo::{Channel, Deadline, Error, Geometry, Kind, Options, Status};
+use nix::libc;
+use shmdemo::{Channel, Deadline, Error, Geometry, Key, Kind, Options, Status};
 
 /// 18 lanes with the smallest ring fill two pages exactly: the page behind the last byte is
 /// already the guard.
@@ -36,17 +35,17 @@ impl Ground {
     /// first turn of its ring, a pad among them.
     pub fn new(key: i32) -> Self {
         let key = Key::new(key).expect("a key other than 0");
-        let mut ground = Self { options: Options::new(key), clean: Vec::new() };
-        ground.options.geometry = GEOMETRY;
+        let options = Options::new(key).geometry(GEOMETRY);
+        let mut ground = Self { options, clean: Vec::new() };
         ground.make();
         ground.clean = shm_bytes(ground.segment());
         ground.clean[GENERATION].copy_from_slice(ANY_GENERATION);
-        ground.options.attach.address = Some(guarded_place(ground.clean.len()));
+        ground.options = ground.options.clone().address(guarded_place(ground.clean.len()), false);
         ground
     }
 
     fn key(&self) -> i32 {
-        self.options.key.raw()
+        self.options.key().raw()
     }
 
     fn segment(&self) -> i32 {
@@ -107,11 +106,11 @@ impl Ground {
             let mut result = reader(self);
             for _ in 0..10 {
                 let Err(Error::System { source, .. }) = &result else { break };
-                if source.errno != Errno::EINVAL {
+                if source.errno() != libc::EINVAL {
                     break;
                 }
                 // The place is used by something else.
-                self.options.attach.address = Some(guarded_place(self.clean.len()));
+                self.options = self.options.clone().address(guarded_place(self.clean.len()), false);
                 result = reader(self);
             }
             match result {
@@ -157,7 +156,7 @@ impl Ground {
             assert!(count <= most, "more messages than there is room for");
         }
         consumer.release_within(bytes / 2, 1)?;
-        consumer.wait(Deadline::Now)?;
+        let _ = consumer.wait(Deadline::Now)?;
         while consumer.next_record()?.is_some() {
             count += 1;
             assert!(count <= most, "more messages than there is room for");

@@ -191,6 +191,20 @@ pub fn sem_get(id: i32, number: i32) -> i32 {
     checked(unsafe { libc::semctl(id, number, libc::GETVAL) }).expect("GETVAL")
 }
 
+/// What a command says of this semaphore (GETVAL, GETPID, GETNCNT); `None`: there is no such set.
+pub fn sem_look(key: i32, number: u16, command: c_int) -> Option<i32> {
+    let id = sem_id(key)?;
+    // SAFETY: these commands take no fourth argument.
+    checked(unsafe { libc::semctl(id, i32::from(number), command) }).ok()
+}
+
+/// Adds `change` to a semaphore, for good; where that would be a wait, it does not happen.
+pub fn sem_add(id: i32, number: u16, change: i16) {
+    let mut op = libc::sembuf { sem_num: number, sem_op: change, sem_flg: libc::IPC_NOWAIT as i16 };
+    // SAFETY: one operation, which lives through the call.
+    checked(unsafe { libc::semop(id, &mut op, 1) }).expect("semop");
+}
+
 /// How many wait for this semaphore to grow.
 pub fn sem_waiters(id: i32, number: i32) -> i32 {
     // SAFETY: GETNCNT takes no fourth argument.

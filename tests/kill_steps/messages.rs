@@ -38,7 +38,7 @@ fn a_sender_killed_at_any_instruction_loses_nothing() {
                 let tracee = Tracee::fork(|| {
                     let mut to = producer(&channel);
                     mark();
-                    let slot = to.reserve(message.len(), Deadline::Now).expect("reserve");
+                    let slot = to.reserve(message.len(), Deadline::Now).expect("reserve").slot();
                     let mut slot = slot.expect("room");
                     slot.write(0, &message);
                     match kind {
@@ -85,7 +85,7 @@ fn a_sender_of_a_batch_killed_at_any_instruction_sends_its_parts_whole() {
                 let mut to = producer(&channel);
                 mark();
                 for message in messages {
-                    let slot = to.reserve(message.len(), Deadline::Now).expect("reserve");
+                    let slot = to.reserve(message.len(), Deadline::Now).expect("reserve").slot();
                     let mut slot = slot.expect("room");
                     slot.write(0, message);
                     slot.stage(message.len());

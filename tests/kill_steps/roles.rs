@@ -1,13 +1,12 @@
 //! Creating, joining, claiming, giving back, mending and removing.
 
-use crate::common::{Channel, Random};
+use crate::common::{raw, Channel, Random};
 use crate::torture::aftermath::successor;
 use crate::torture::ground::*;
 use crate::torture::places::{at_every_place, kill_everywhere};
 use crate::torture::trace::{mark, Tracee};
 use crate::torture::{chance, fresh, objects, on_stage};
 use nix::libc;
-use shmdemo::sysv::{sem, Key};
 use shmdemo::{Deadline, Error, Status};
 use std::cell::RefCell;
 
@@ -27,7 +26,7 @@ fn a_channel_removed_at_any_instruction_of_a_joiner_leaves_nothing() {
         ] {
             let start = || {
                 let (channel, _) = lay(0, &[7], false);
-                let options = shmdemo::Options { create, ..options(&channel) };
+                let options = options(&channel).create(create);
                 let tracee = Tracee::fork(move || {
                     mark();
                     let opened = shmdemo::Channel::open(&options, Deadline::Now);
@@ -96,7 +95,7 @@ fn messages_stay(
 /// call after the one that made it.
 fn half_made(channel: &Channel, calls: usize) {
     // With a call of its own between the words of the header and the last one.
-    let options = shmdemo::Options { lock: true, ..options(channel) };
+    let options = options(channel).lock(true);
     let mut maker = Tracee::fork(|| {
         mark();
         drop(shmdemo::Channel::open(&options, Deadline::Now));
@@ -196,14 +195,14 @@ fn a_server_of_32_lanes_killed_at_any_instruction_gives_all_back() {
     const LANES: u32 = 32;
     fn wide(channel: &Channel) -> shmdemo::Channel {
         let geometry = shmdemo::Geometry { lanes: LANES, ..GEOMETRY };
-        let options = shmdemo::Options { geometry, ..options(channel) };
+        let options = options(channel).geometry(geometry);
         shmdemo::Channel::open(&options, Deadline::Now).expect("open")
     }
     fn bells(channel: &Channel) -> Vec<i32> {
-        let id = sem::find(Key::new(channel.key).expect("not 0")).expect("its set");
+        let id = raw::sem_id(channel.key).expect("its set");
         let last = shmdemo::SEMAPHORES;
         let first = last - LANES as u16;
-        (first..last).map(|bell| sem::value(id, bell).expect("GETVAL")).collect()
+        (first..last).map(|bell| raw::sem_get(id, i32::from(bell))).collect()
     }
     on_stage(|| {
         let mut random = chance();
@@ -251,8 +250,7 @@ fn a_mender_or_remover_killed_at_any_instruction_leaves_what_the_next_one_mends(
     on_stage(|| {
         let random = &RefCell::new(chance());
         let without_set = |channel: &Channel| {
-            let id = sem::find(Key::new(channel.key).expect("not 0")).expect("its set");
-            sem::remove(id).expect("IPC_RMID");
+            raw::sem_remove(raw::sem_id(channel.key).expect("its set"));
         };
         messages_stay("give a channel new semaphores", random, without_set, false, |channel| {
             mark();

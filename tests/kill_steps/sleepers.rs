@@ -7,10 +7,8 @@ use crate::torture::places::kill_everywhere;
 use crate::torture::trace::{mark, Tracee};
 use crate::torture::{chance, fork, fork_with_code, fresh, on_stage, pipe, read_now, say, Child};
 use nix::errno::Errno;
-use nix::libc::MS_BIND;
-use shmdemo::sysv::sem::{self, Op, Wait};
-use shmdemo::sysv::Key;
-use shmdemo::{Deadline, Producer, Status};
+use nix::libc::{self, MS_BIND};
+use shmdemo::{Deadline, Producer, Status, Waited};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -26,8 +24,7 @@ pub const SPREAD: usize = 30;
 
 /// Is somebody asleep at this semaphore?
 pub fn asleep(channel: &Channel, bell: u16) -> bool {
-    let key = Key::new(channel.key).expect("not 0");
-    sem::find(key).and_then(|id| sem::waiters(id, bell)).is_ok_and(|waiters| waiters == 1)
+    raw::sem_look(channel.key, bell, libc::GETNCNT) == Some(1)
 }
 
 #[test]
@@ -85,7 +82,7 @@ pub fn serve(channel: &Channel, to: OwnedFd) {
     loop {
         let messages = drain(&mut consumer);
         to.write_all(&messages.concat()).expect("write");
-        consumer.wait(Deadline::Never).expect("wait");
+        let _ = consumer.wait(Deadline::Never).expect("wait");
     }
 }
 
@@ -164,10 +161,10 @@ pub fn on_one_processor() {
 
 /// Takes off what those who made the channel have rung when they ended: the next sleep is one.
 pub fn silence(channel: &Channel, bell: u16) {
-    let set = sem::find(Key::new(channel.key).expect("not 0")).expect("its set");
-    let rings = sem::value(set, bell).expect("GETVAL") as i16;
+    let set = raw::sem_id(channel.key).expect("its set");
+    let rings = raw::sem_get(set, i32::from(bell)) as i16;
     if rings > 0 {
-        sem::operate(set, &[Op::new(bell, -rings)], Wait::Never).expect("semop");
+        raw::sem_add(set, bell, -rings);
     }
 }
 
@@ -175,8 +172,7 @@ pub fn silence(channel: &Channel, bell: u16) {
 pub fn waker(channel: &Channel, bell: u16, nothing: impl Fn(&Channel) -> bool) -> Child {
     fork(|| loop {
         if asleep(channel, bell) && nothing(channel) {
-            let set = sem::find(Key::new(channel.key).expect("not 0")).expect("its set");
-            sem::operate(set, &[Op::new(bell, 1)], Wait::Never).expect("semop");
+            raw::sem_add(raw::sem_id(channel.key).expect("its set"), bell, 1);
         }
         std::thread::sleep(std::time::Duration::from_micros(200));
     })
@@ -195,7 +191,7 @@ pub fn client_that_falls_asleep(
         let mut to = producer(&channel);
         silence(&channel, ROOM_BELL);
         mark();
-        let room = to.reserve(50, Deadline::Never).expect("reserve").is_some();
+        let room = to.reserve(50, Deadline::Never).expect("reserve").slot().is_some();
         mark();
         after(&mut to, room);
     });
@@ -217,7 +213,11 @@ fn a_server_killed_at_any_instruction_of_falling_asleep_leaves_a_channel_that_wo
                 drain(&mut from);
                 silence(&channel, SERVER_BELL);
                 mark();
-                assert!(!from.wait(Deadline::Never).expect("wait"), "there is no message");
+                assert_eq!(
+                    from.wait(Deadline::Never).expect("wait"),
+                    Waited::Woken,
+                    "there is no message"
+                );
                 mark();
             });
             let waker = waker(&channel, SERVER_BELL, |_| true);

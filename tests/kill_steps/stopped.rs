@@ -109,10 +109,10 @@ fn a_server_stopped_at_any_instruction_of_falling_asleep_misses_no_message() {
                 drain(&mut from);
                 silence(&channel, SERVER_BELL);
                 mark();
-                from.wait(Deadline::Never).expect("wait");
+                let _ = from.wait(Deadline::Never).expect("wait");
                 mark();
                 while drain(&mut from).is_empty() {
-                    from.wait(Deadline::Never).expect("wait");
+                    let _ = from.wait(Deadline::Never).expect("wait");
                 }
             });
             let waker =

@@ -7,8 +7,8 @@ use crate::torture::{
     pipe, say, Child,
 };
 use crate::{filler, rounds, slow};
-use shmdemo::sysv::{sem, Key};
-use shmdemo::{Consumer, Deadline, Error, Geometry, Options, Status};
+use nix::libc;
+use shmdemo::{Consumer, Deadline, Error, Geometry, Key, Options, Status};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// Semaphores: the creation lock, the mark of a segment in the making.
 const CREATE: u16 = 0;
-const MAKING: u16 = 3;
+const CREATING: u16 = 3;
 
 /// Servers, and as many clients. A slow board gets fewer: of 32 that start at once, each waits for
 /// all others to open the channel, one by one.
@@ -52,7 +52,7 @@ fn message(client: usize, number: u32) -> String {
 /// Lanes that take all messages of all clients, should every server be killed.
 fn roomy(channel: &Channel) -> Options {
     let geometry = Geometry { lanes: 4, ring_bytes: 4096, max_message: 200 };
-    Options { geometry, ..options(channel) }
+    options(channel).geometry(geometry)
 }
 
 struct Library;
@@ -75,7 +75,7 @@ impl Starters for Library {
             }
             out.write_all(&lines).expect("write");
             from.release();
-            from.wait(Deadline::Never).expect("wait");
+            let _ = from.wait(Deadline::Never).expect("wait");
         }
     }
 
@@ -162,14 +162,13 @@ fn race(starters: &dyn Starters, random: &mut Random, tally: &mut Tally) {
     kills.sort_unstable();
     let key = Key::new(channel.key).expect("not 0");
     let holder = |of: u16| {
-        let set = sem::find(key).ok()?;
-        let held = sem::value(set, of).ok()? > 0;
-        let pid = sem::pid(set, of).ok().filter(|_| held)?;
+        let held = raw::sem_look(key.raw(), of, libc::GETVAL)? > 0;
+        let pid = raw::sem_look(key.raw(), of, libc::GETPID).filter(|_| held)?;
         all.iter().position(|child| child.pid().as_raw() == pid)
     };
     for (number, at) in kills.into_iter().enumerate() {
         let mut victim = None;
-        let aim = [None, Some(CREATE), Some(MAKING)][random.below(3)];
+        let aim = [None, Some(CREATE), Some(CREATING)][random.below(3)];
         let wait = Duration::from_micros(at as u64);
         // The first one as soon as there is somebody to aim at: most is made at the start.
         let early = if number == 0 { Duration::ZERO } else { wait };
@@ -182,10 +181,8 @@ fn race(starters: &dyn Starters, random: &mut Random, tally: &mut Tally) {
             all[victim].kill();
             tally.killed += 1;
             tally.creating += usize::from(creating);
-            let making = sem::find(key).and_then(|set| sem::value(set, MAKING));
-            tally.half_made += usize::from(
-                making.is_ok_and(|noted| noted > 0) && raw::shm_id(key.raw()).is_some(),
-            );
+            let noted = raw::sem_look(key.raw(), CREATING, libc::GETVAL).is_some_and(|n| n > 0);
+            tally.half_made += usize::from(noted && raw::shm_id(key.raw()).is_some());
         }
     }
     // The clients left end by themselves; the one server left is killed.

@@ -1,9 +1,9 @@
 //! A small channel in a known state, and what it takes to tell what went through it.
 
 use super::{fresh, objects};
-use crate::common::Channel;
-use shmdemo::sysv::{sem, Key};
-use shmdemo::{Consumer, Deadline, Geometry, Kind, Options, Producer};
+use crate::common::{raw, Channel};
+use nix::libc;
+use shmdemo::{Consumer, Deadline, Geometry, Key, Kind, Options, Producer};
 
 pub const LANES: u32 = 2;
 pub const RING: u32 = 512;
@@ -15,7 +15,7 @@ pub const END: &[u8] = b"end";
 /// The channel's options for the library.
 pub fn options(channel: &Channel) -> Options {
     let key = Key::new(channel.key).expect("not 0");
-    Options { geometry: GEOMETRY, ..Options::new(key) }
+    Options::new(key).geometry(GEOMETRY)
 }
 
 pub fn open(channel: &Channel) -> shmdemo::Channel {
@@ -85,7 +85,7 @@ pub fn lay(begin: u32, queued: &[usize], end: bool) -> (Channel, u32) {
             to.send(&message, Deadline::Now).expect("send");
         }
         if end {
-            let slot = to.reserve(END.len(), Deadline::Now).expect("reserve").expect("room");
+            let slot = to.reserve(END.len(), Deadline::Now).expect("reserve").slot().expect("room");
             slot.commit_end(END.len());
         }
         vec![moved]
@@ -95,8 +95,7 @@ pub fn lay(begin: u32, queued: &[usize], end: bool) -> (Channel, u32) {
 
 /// Does somebody hold the creation lock, the first semaphore of the set?
 pub fn creation_locked(channel: &Channel) -> bool {
-    let key = Key::new(channel.key).expect("not 0");
-    sem::find(key).and_then(|set| sem::value(set, 0)) == Ok(1)
+    raw::sem_look(channel.key, 0, libc::GETVAL) == Some(1)
 }
 
 /// Removes the channel, by fair means; nothing is left of it.

@@ -1,7 +1,7 @@
 //! What the kernel does for a doorbell: a semaphore.
 
 use crate::segment::atomic::step;
-use crate::wake::doorbell::{End, Rest, Wake};
+use crate::wake::doorbell::{Rest, Waited, Wake};
 use loom::sync::{Condvar, Mutex};
 
 /// The semaphore of one doorbell. Its sleeps have no time limit: a lost wake-up blocks a model for
@@ -36,14 +36,14 @@ impl Wake for Bell {
 impl Rest for Bell {
     type Error = crate::segment::layout::BadField;
 
-    fn rest(&self) -> Result<End, Self::Error> {
+    fn rest(&self) -> Result<Waited, Self::Error> {
         step();
         let mut value = self.value.lock().unwrap();
         while *value == 0 {
             value = self.raised.wait(value).unwrap();
         }
         *value -= 1;
-        Ok(End::Woken)
+        Ok(Waited::Woken)
     }
 
     fn silence(&self) {

@@ -5,7 +5,7 @@ use crate::kernel::Bell;
 use crate::ring::{Kind, Reserved, Rx, Tx};
 use crate::segment::layout::{record_bytes, Header};
 use crate::segment::memory::{header, Lane};
-use crate::wake::doorbell::End;
+use crate::wake::doorbell::Waited;
 use loom::model::Builder;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -149,7 +149,7 @@ impl Sender {
             let need = (2 * record_bytes(len)).max(self.tx.bytes().len() / 2);
             let (control, tx) = (lane.control(), &mut self.tx);
             let room = control.room_bell.sleep(need, bell, || Ok(tx.reserve(len)?.is_some()));
-            room.unwrap();
+            let _ = room.unwrap();
         }
         self.ring();
     }
@@ -196,7 +196,7 @@ impl Receiver {
             }
             Ok(false)
         });
-        end.unwrap() == End::Ready
+        end.unwrap() == Waited::Ready
     }
 
     /// Takes `count` messages, sleeping where there is none.

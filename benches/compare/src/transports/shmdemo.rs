@@ -3,8 +3,7 @@
 use crate::message::LONGEST;
 use crate::transport::{Rx, Spec, Transport, Tx, Wait};
 use anyhow::{Context, Result};
-use shmdemo::sysv::Key;
-use shmdemo::{Channel, Consumer, Deadline, Geometry, Options, Producer};
+use shmdemo::{Channel, Consumer, Deadline, Geometry, Key, Options, Producer, Waited};
 
 /// Each message is sent and rung for by itself.
 pub struct Shmdemo;
@@ -30,7 +29,7 @@ pub struct Receiver {
 
 fn options(key: Key) -> Options {
     let geometry = Geometry { lanes: 1, ..Geometry::default() };
-    Options { geometry, ..Options::new(key) }
+    Options::new(key).geometry(geometry)
 }
 
 fn sender(spec: &Spec, key: Key, every: u32) -> Result<Sender> {
@@ -115,7 +114,7 @@ impl Tx for Sender {
             return Ok(());
         }
         loop {
-            if let Some(mut slot) = self.producer.reserve(message.len(), Deadline::Never)? {
+            if let Some(mut slot) = self.producer.reserve(message.len(), Deadline::Never)?.slot() {
                 slot.write(0, message);
                 slot.commit_quietly(message.len());
                 break;
@@ -152,7 +151,7 @@ impl Rx for Receiver {
             }
             match self.wait {
                 Wait::Spin => core::hint::spin_loop(),
-                Wait::Block => drop(self.consumer.wait(Deadline::Never)?),
+                Wait::Block => drop::<Waited>(self.consumer.wait(Deadline::Never)?),
             }
         }
     }

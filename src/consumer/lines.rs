@@ -1,0 +1,42 @@
+//! Many messages at once, as lines, for `shmdemo-server`.
+
+use super::Consumer;
+use crate::ring::Kind;
+
+impl Consumer {
+    /// Copies payloads of the lane whose turn it is to the begin of `out`, each between `prefix` and
+    /// `separator`, for as long as they are messages that fit; returns how many bytes that were. They
+    /// count as looked at. What ends it, [`next_record`](Self::next_record) tells.
+    pub(crate) fn copy_lines(&mut self, out: &mut [u8], prefix: &[u8], separator: u8) -> usize {
+        let (lane, mut filled) = (self.turn, 0);
+        let ready = self.claimant.is_this() && matches!(self.lanes[lane].ready(), Ok(true));
+        if self.quota == 0 || !ready || !self.open_run(lane) {
+            return 0;
+        }
+        let Some(run) = self.runs.last_mut() else { return 0 };
+        let rx = &mut self.lanes[lane];
+        while self.quota > 0 {
+            let before = rx.position();
+            let Ok(Some(found)) = rx.next() else { break };
+            let (len, rest) = (found.len as usize, &mut out[filled..]);
+            let size = prefix.len() + len + 1;
+            if found.kind != Kind::Data || size > rest.len() {
+                rx.seek(before);
+                break;
+            }
+            let rest = match prefix.is_empty() {
+                true => rest,
+                false => {
+                    rest[..prefix.len()].copy_from_slice(prefix);
+                    &mut rest[prefix.len()..]
+                }
+            };
+            rx.bytes().copy_out(found.offset, &mut rest[..len]);
+            rest[len] = separator;
+            filled += size;
+            self.quota -= 1;
+            run.records += 1;
+        }
+        filled
+    }
+}
