@@ -30,7 +30,7 @@ pub(crate) const SIGNAL: u8 = 128;
 /// The exit code that tells what a channel's error is.
 pub(crate) fn code_of(error: &Error) -> u8 {
     match error {
-        Error::NoSysvIpc | Error::NoChannel(_) | Error::Removed { .. } => UNAVAILABLE,
+        Error::NoSysvIpc { .. } | Error::NoChannel(_) | Error::Removed { .. } => UNAVAILABLE,
         Error::CannotCreate { source, .. } | Error::System { source, .. }
             if matches!(source.errno, Errno::EACCES | Errno::EPERM) =>
         {

@@ -151,6 +151,7 @@ pub use error::{Awaited, Error, Object, Refusal, Result, Role};
 pub use producer::{Producer, Reservation, Slot};
 pub use ring::Kind;
 pub use segment::layout::{self, Geometry};
+pub use sysv::limits::Limits;
 pub use sysv::shm::{ShmId, ShmStat};
 pub use sysv::{Key, NoKey, Perm, PermChange, SysError};
 pub use wake::{Interrupter, Waited};

@@ -301,8 +301,11 @@ fn whose_owner_is_accepted_and_whose_mode_is_closed_is_told_what_helps() {
                 again
             };
             let out = run(others.run_as(ANNE, ANNE, again()), b"x\n");
-            let out = out.fails(77, &["uid 0", "0600", "set --uid 54321", "set --mode 0660"]);
-            assert!(!out.said().contains("say so with --owner"), "{}", out.stderr);
+            let out = out.fails(
+                77,
+                &["uid 0", "0600", "let uid 54321 in", "set --uid USER", "set --mode 0660"],
+            );
+            assert!(!out.said().contains("see --owner"), "{}", out.stderr);
         }
     }
     // What it says helps.

@@ -105,7 +105,7 @@ impl Channel {
         let unused = || {
             let alone = self.named().stat().is_ok_and(|s| s.attaches <= 1);
             let sent = (0..self.geometry().lanes).any(|number| {
-                let (control, _) = self.segment().lane(&self.geometry(), number);
+                let control = self.segment().control(&self.geometry(), number);
                 control.producer.tail.load(Relaxed) != 0
             });
             alone && !sent && self.roles().in_use().is_ok_and(|holder| holder.is_none())

@@ -173,8 +173,7 @@ impl Channel {
                 roles.set_creating(None)?;
                 return match e.errno {
                     Errno::EEXIST => Ok(Attempt::Again),
-                    Errno::ENOSYS => Err(Error::NoSysvIpc),
-                    _ => Err(Error::CannotCreate { key, size, source: e }),
+                    _ => Err(Error::cannot_create(key, size, e)),
                 };
             }
         };
@@ -285,8 +284,7 @@ fn write_header(segment: &Segment, geometry: &Geometry, generation: u32) {
     header.closing.store(0, Relaxed);
     header.server_bell.init();
     for number in 0..geometry.lanes {
-        let (control, _) = segment.lane(geometry, number);
-        ring::init(&control, 0);
+        ring::init(segment.control(geometry, number), 0);
     }
     header.magic.store(MAGIC, Relaxed);
 }

@@ -97,8 +97,7 @@ impl Roles {
         match sem::create(key, SEMAPHORES, mode) {
             Ok(id) => Ok(Some(Self { key, id })),
             Err(e) if e.errno == Errno::EEXIST => Ok(None),
-            Err(e) if e.errno == Errno::ENOSYS => Err(Error::NoSysvIpc),
-            Err(source) => Err(Error::CannotCreate { key, size: u32::from(SEMAPHORES), source }),
+            Err(e) => Err(Error::cannot_create(key, u32::from(SEMAPHORES), e)),
         }
     }
 

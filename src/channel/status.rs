@@ -8,6 +8,7 @@ use crate::ring;
 use crate::segment::atomic::Ordering::Relaxed;
 use crate::segment::layout::{Geometry, LAYOUT_VERSION, MAX_LANES};
 use crate::segment::Segment;
+use crate::sysv::limits::{rmid_forced, RMID_FORCED};
 use crate::sysv::shm::{ShmId, ShmStat};
 use crate::sysv::Key;
 use core::fmt;
@@ -42,6 +43,9 @@ pub struct Status {
     pub id: ShmId,
     /// What IPC_STAT says of the segment; the onlooker's own attach is not counted.
     pub stat: ShmStat,
+    /// The kernel removes the segment with the last program that uses it
+    /// (`kernel.shm_rmid_forced`).
+    pub rmid_forced: bool,
     /// Layout version of the segment.
     pub layout_version: u32,
     /// Id of the semaphore set that belongs to the segment.
@@ -75,8 +79,8 @@ impl Status {
         let roles = Roles::find(key)?.filter(|roles| roles.id().raw() as u32 == generation);
         let mut lanes = heapless::Vec::new();
         for number in 0..geometry.lanes {
-            let (control, _) = segment.lane(&geometry, number);
-            let counters = ring::counters(&control, geometry.ring_bytes)
+            let control = segment.control(&geometry, number);
+            let counters = ring::counters(control, geometry.ring_bytes)
                 .map_err(|d| Error::from_damage(key, number, d))?;
             let pid = roles.as_ref().and_then(|roles| roles.lane(number).ok().flatten());
             // At most MAX_LANES (checked by `check_header`), so each push finds room.
@@ -94,6 +98,7 @@ impl Status {
             key,
             id: found.id,
             stat,
+            rmid_forced: rmid_forced(),
             layout_version: LAYOUT_VERSION,
             generation,
             semaphores_present: roles.is_some(),
@@ -140,6 +145,7 @@ pub(crate) fn write_stat(
     key: Key,
     id: ShmId,
     stat: &ShmStat,
+    rmid_forced: bool,
 ) -> fmt::Result {
     let perm = &stat.perm;
     writeln!(f, "segment     id {}, key {}", id.raw(), key)?;
@@ -171,8 +177,8 @@ pub(crate) fn write_stat(
     writeln!(f, "attached    {} UTC", Utc(stat.attach_time))?;
     writeln!(f, "detached    {} UTC", Utc(stat.detach_time))?;
     writeln!(f, "changed     {} UTC", Utc(stat.change_time))?;
-    if crate::sysv::limits::rmid_forced() {
-        writeln!(f, "kept        no: {}", crate::sysv::limits::RMID_FORCED)?;
+    if rmid_forced {
+        writeln!(f, "kept        no: {}", RMID_FORCED)?;
     }
     Ok(())
 }
@@ -183,6 +189,7 @@ pub(crate) fn write_stat_json(
     key: Key,
     id: ShmId,
     stat: &ShmStat,
+    rmid_forced: bool,
 ) -> fmt::Result {
     let perm = &stat.perm;
     write!(
@@ -206,7 +213,7 @@ pub(crate) fn write_stat_json(
         stat.attach_time,
         stat.detach_time,
         stat.change_time,
-        crate::sysv::limits::rmid_forced()
+        rmid_forced
     )
 }
 
@@ -232,7 +239,7 @@ fn itoa(n: i32) -> heapless::String<12> {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Status { stat, geometry, .. } = self;
-        write_stat(f, self.key, self.id, stat)?;
+        write_stat(f, self.key, self.id, stat, self.rmid_forced)?;
         writeln!(
             f,
             "protocol    ring, layout version {}, generation {}{}",
@@ -291,7 +298,7 @@ impl fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Status { stat, geometry, .. } = self.0;
         f.write_str("{")?;
-        write_stat_json(f, self.0.key, self.0.id, stat)?;
+        write_stat_json(f, self.0.key, self.0.id, stat, self.0.rmid_forced)?;
         write!(
             f,
             "\"protocol\":\"ring\",\"layout_version\":{},\"generation\":{},\"semaphores_present\":{},\

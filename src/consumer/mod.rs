@@ -62,8 +62,7 @@ impl Channel {
         self.roles().claim_server(geometry.lanes).map_err(|e| self.without_role(e))?;
         let mut lanes = heapless::Vec::new();
         for number in 0..geometry.lanes {
-            let (control, bytes) = self.segment().lane(&geometry, number);
-            match Rx::new(control, bytes, geometry.max_message) {
+            match Rx::new(self.segment().lane(&geometry, number), geometry.max_message) {
                 // There are at most MAX_LANES, so each push finds room.
                 Ok(rx) => drop(lanes.push(rx)),
                 Err(damage) => {

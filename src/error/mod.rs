@@ -1,6 +1,7 @@
 //! What can go wrong, in words that name the thing, the cause and the next step.
 
 use crate::segment::layout::BadField;
+use crate::sysv::limits::{kernel_has_sysv, Limits};
 use crate::sysv::{Key, SysError};
 use core::fmt;
 use nix::errno::Errno;
@@ -82,8 +83,11 @@ pub enum Awaited {
 /// Any failure of a channel.
 #[non_exhaustive]
 pub enum Error {
-    /// The kernel has no System V IPC (`CONFIG_SYSVIPC`).
-    NoSysvIpc,
+    /// This process may not use System V IPC, or the kernel has none (`CONFIG_SYSVIPC`).
+    NoSysvIpc {
+        /// The kernel has it, as far as `/proc` tells: something else refuses.
+        filtered: bool,
+    },
     /// There is no channel with this key.
     NoChannel(Key),
     /// The channel was removed while in use.
@@ -101,6 +105,8 @@ pub enum Error {
         size: u32,
         /// The call that failed.
         source: SysError,
+        /// The system's limits at that time.
+        limits: Box<Limits>,
     },
     /// Somebody else holds a role.
     Busy {
@@ -218,14 +224,26 @@ impl Error {
     /// A failed call on an existing object, sorted by what it means.
     pub(crate) fn from_sys(key: Key, object: Object, source: SysError) -> Self {
         match source.errno {
-            Errno::ENOSYS => Error::NoSysvIpc,
+            Errno::ENOSYS => Error::no_sysv_ipc(),
             Errno::EIDRM => Error::Removed { key, object },
             // The kernel says EINVAL for a number that was in use once and is not now.
-            Errno::EINVAL if source.call.contains("ctl") || source.call == "semop" => {
+            Errno::EINVAL if source.is_control() || source.call == "semop" => {
                 Error::Removed { key, object }
             }
             _ => Error::System { key, source },
         }
+    }
+
+    /// A segment or a set could not be made.
+    pub(crate) fn cannot_create(key: Key, size: u32, source: SysError) -> Self {
+        match source.errno {
+            Errno::ENOSYS => Error::no_sysv_ipc(),
+            _ => Error::CannotCreate { key, size, source, limits: Box::new(Limits::now()) },
+        }
+    }
+
+    fn no_sysv_ipc() -> Self {
+        Error::NoSysvIpc { filtered: kernel_has_sysv() }
     }
 
     /// A lane's word that holds what it must not.
@@ -259,7 +277,7 @@ impl From<Error> for std::io::Error {
             Error::CannotCreate { source, .. } | Error::System { source, .. } => {
                 std::io::Error::from_raw_os_error(source.errno()).kind()
             }
-            Error::NoSysvIpc => ErrorKind::Unsupported,
+            Error::NoSysvIpc { .. } => ErrorKind::Unsupported,
             Error::Busy { .. } | Error::StillAttached { .. } | Error::InUse { .. } => {
                 ErrorKind::AddrInUse
             }

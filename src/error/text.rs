@@ -7,31 +7,31 @@ use core::fmt;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NoSysvIpc if crate::sysv::limits::kernel_has_sysv() => write!(
+            Error::NoSysvIpc { filtered: true } => write!(
                 f,
                 "this process may not use System V IPC (ENOSYS), and it is not for want of \
                  CONFIG_SYSVIPC, the kernel has it: {}",
                 crate::sysv::limits::FILTERED
             ),
-            Error::NoSysvIpc => {
+            Error::NoSysvIpc { filtered: false } => {
                 write!(f, "the kernel has no System V IPC (ENOSYS): build it with CONFIG_SYSVIPC=y")
             }
             Error::NoChannel(key) => write!(
                 f,
-                "no segment with key {key} (ENOENT): start shmdemo-server with this key, or see \
-                 `ipcs -m` for the keys there are"
+                "no segment with key {key} (ENOENT): start the server of this key, or see `ipcs -m` \
+                 for the keys there are"
             ),
             Error::Removed { key, object } => write!(
                 f,
                 "the {object} of key {key} was removed while in use (EIDRM): start again to make \
                  a new channel"
             ),
-            Error::CannotCreate { key, size, source } => {
+            Error::CannotCreate { key, size, source, limits } => {
                 let semaphores = source.call == "semget";
                 let object = if semaphores { Object::Semaphores } else { Object::Segment };
                 let unit = if semaphores { "semaphores" } else { "bytes" };
                 write!(f, "cannot create the {object} of key {key}, {size} {unit}: {source}: ")?;
-                crate::sysv::limits::explain(f, source, *size)
+                crate::sysv::limits::explain(f, source, *size, limits)
             }
             Error::Busy { key, role, pid: 0 } => write!(
                 f,
@@ -71,14 +71,13 @@ impl fmt::Display for Error {
             Error::TimedOut { key, awaited } => match awaited {
                 Awaited::Channel => write!(
                     f,
-                    "nobody created the segment of key {key} in time (ETIMEDOUT): start \
-                     shmdemo-server, or wait longer with --timeout"
+                    "nobody created the segment of key {key} in time (ETIMEDOUT): start its server, or \
+                     wait longer"
                 ),
                 Awaited::Lane(lanes) => write!(
                     f,
-                    "all {lanes} lane(s) of key {key} are held by clients (ETIMEDOUT): see \
-                     `shmdemo-server status`, wait longer with --timeout, or create the channel \
-                     with more --lanes"
+                    "all {lanes} lane(s) of key {key} are held by clients (ETIMEDOUT): its status tells \
+                     by whom; wait longer, or create the channel with more lanes"
                 ),
                 Awaited::Taken(lane) => write!(
                     f,
@@ -88,9 +87,8 @@ impl fmt::Display for Error {
                 ),
                 Awaited::Room(lane) => write!(
                     f,
-                    "lane {lane} of key {key} stayed full (ETIMEDOUT): is a server running? See \
-                     `shmdemo-server status`; wait longer with --timeout, or create the channel \
-                     with a larger --size"
+                    "lane {lane} of key {key} stayed full (ETIMEDOUT): is a server running? Its status \
+                     tells; wait longer, or create the channel with larger rings"
                 ),
             },
             Error::NotOurs { key, object, lane, field } => {
@@ -102,8 +100,8 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "{field} is {found} (0x{found:x}), expected {expected} (0x{expected:x}); it \
-                     was left as it is: use another key, or, if nobody needs it, remove it with \
-                     `shmdemo-server remove --force` or `ipcrm`"
+                     was left as it is: use another key, or, if nobody needs it, remove it by force, or \
+                     with `ipcrm`"
                 )
             }
             Error::NotAccepted { key, object, uid, cuid, mode, size, why } => {
@@ -119,12 +117,12 @@ impl fmt::Display for Error {
                 match why {
                     Refusal::OpenToAll => write!(
                         f,
-                        "everybody can write it; close it with `shmdemo-server set --mode 0600`, or \
-                         say that this is meant with --mode {mode:04o}"
+                        "everybody can write it; set its mode to 0600, or say that this is meant by asking \
+                         for mode {mode:04o}"
                     ),
                     Refusal::Owner => write!(
                         f,
-                        "if that user is meant, say so with --owner, else use another key (see \
+                        "if that user is meant, name it as an owner to accept, else use another key (see \
                          `ipcs -{kind}`)"
                     ),
                     Refusal::Nobodys => write!(
@@ -135,11 +133,10 @@ impl fmt::Display for Error {
                     ),
                     Refusal::Closed => write!(
                         f,
-                        "the owner is accepted (--owner changes nothing), the mode does not let \
-                         uid {} in; as the owner \
-                         or root give it over with `shmdemo-server set --uid {0}`, let a group in \
-                         with `shmdemo-server set --mode 0660 --gid GROUP`, or, where nothing in it \
-                         is needed, `shmdemo-server remove` it and start the server first",
+                        "the owner is accepted (naming another changes nothing), the mode does not \
+                         let uid {} in; as the owner or root give it over to that uid, let a group \
+                         in by mode 0660, or, where nothing in it is needed, remove it and start \
+                         the server first",
                         nix::unistd::geteuid()
                     ),
                 }
@@ -147,7 +144,7 @@ impl fmt::Display for Error {
             Error::TooLong { len, max } => write!(
                 f,
                 "message of {len} bytes is longer than the {max} bytes that the channel takes \
-                 (EMSGSIZE): create it with a larger --max-message"
+                 (EMSGSIZE): create it for longer messages"
             ),
             Error::HoldsNul { at } => write!(
                 f,
@@ -163,7 +160,7 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "the segment of key {key}, {size} bytes, {here} (EPROTOTYPE); it was left as it \
-                     is: use it with --protocol {name}, or use another key"
+                     is: use it by protocol {name}, or use another key"
                 )
             }
             Error::InUse { key, others, last_pid } => {
@@ -172,7 +169,7 @@ impl fmt::Display for Error {
                 if *last_pid != std::process::id() as i32 {
                     write!(f, ", the last by pid {last_pid}")?;
                 }
-                f.write_str(" (EBUSY): stop those programs, or remove it under them with --force")
+                f.write_str(" (EBUSY): stop those programs, or remove it under them by force")
             }
             Error::BadGeometry(BadField { field, found, expected }) => write!(
                 f,

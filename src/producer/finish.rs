@@ -67,7 +67,7 @@ impl Producer {
         let (key, lane) = (self.channel.key(), self.lane);
         let bell = self.channel.roles().room_bell(lane);
         let bed = Bed { bell, deadline, longest: None };
-        let (control, _) = self.channel.segment().lane(&self.channel.geometry(), lane);
+        let control = self.channel.segment().control(&self.channel.geometry(), lane);
         // All of the ring free: rung for at the release of the last message.
         let need = self.tx.bytes().len();
         let (header, tx) = (self.channel.segment().header(), &mut self.tx);

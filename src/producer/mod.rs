@@ -72,8 +72,7 @@ impl Channel {
         let claimant = Claimant::this();
         let claimed = self.roles().claim_lane(geometry.lanes, deadline);
         let lane = claimed.map_err(|e| self.without_role(e))?;
-        let (control, bytes) = self.segment().lane(&geometry, lane);
-        let tx = match Tx::new(control, bytes, geometry.max_message) {
+        let tx = match Tx::new(self.segment().lane(&geometry, lane), geometry.max_message) {
             Ok(tx) => tx,
             Err(damage) => {
                 self.roles().release_lane(lane);
@@ -174,10 +173,10 @@ impl Producer {
         let ring = self.tx.bytes().len();
         // Room for this message and its pad, and half the ring: woken rarely, with much to do.
         let need = (2 * crate::segment::layout::record_bytes(len)).max(ring / 2);
-        let (control, _) = self.channel.segment().lane(&self.channel.geometry(), lane);
         let mut bed = Bed { bell, deadline, longest: Some(NAP) };
         let mut reserved = None;
         let end = loop {
+            let control = self.channel.segment().control(&self.channel.geometry(), lane);
             let (tx, spin) = (&mut self.tx, &mut self.spin);
             let end = wake::sleep(&control.room_bell, &bed, need, spin, &mut |_| {
                 reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;

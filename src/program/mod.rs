@@ -1,5 +1,6 @@
 //! What the two programs are made of. Not a library interface: it may change at any time.
 
+mod advice;
 mod args;
 mod client;
 mod control;
@@ -44,15 +45,12 @@ impl std::error::Error for Failure {}
 /// Says the failure, all of it, and turns it into the exit code.
 fn finish(result: anyhow::Result<u8>) -> ExitCode {
     let code = result.unwrap_or_else(|e| {
-        log::error!("{e:#}");
-        e.chain()
-            .find_map(|cause| {
-                cause
-                    .downcast_ref::<Failure>()
-                    .map(|f| f.code)
-                    .or_else(|| cause.downcast_ref::<Error>().map(code_of))
-            })
-            .unwrap_or(exit::IO)
+        let error = e.chain().find_map(|cause| cause.downcast_ref::<Error>());
+        let advice = error.map_or("", advice::advice);
+        let separator = if advice.is_empty() { "" } else { "; here: " };
+        log::error!("{e:#}{separator}{advice}");
+        let failure = || e.chain().find_map(|cause| cause.downcast_ref::<Failure>());
+        error.map(code_of).or_else(|| failure().map(|f| f.code)).unwrap_or(exit::IO)
     });
     log::logger().flush();
     ExitCode::from(code)

@@ -12,8 +12,7 @@ mod tx;
 
 use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::segment::atomic::{fence, load_acquire};
-use crate::segment::layout::{BadField, Mark, RECORD_ALIGN};
-use crate::segment::memory::Control;
+use crate::segment::layout::{BadField, LaneControl, Mark, RECORD_ALIGN};
 pub(crate) use rx::Rx;
 pub(crate) use tx::Tx;
 
@@ -76,7 +75,7 @@ fn set_mark(marks: &[Mark; 2], old: u32, new: u32, count: u32) {
 }
 
 /// First values of a new lane: empty, at `position` (0; tests begin near the wrap).
-pub(crate) fn init(control: &Control, position: u32) {
+pub(crate) fn init(control: &LaneControl, position: u32) {
     for marks in [&control.producer.marks, &control.consumer.marks] {
         for mark in marks {
             mark.position.store(position, Relaxed);
@@ -107,7 +106,7 @@ pub(crate) struct Counters {
 /// Reads a lane's counters without a role, and without a store: the attach may be read-only.
 /// While both sides run, a consistent pair of positions is looked for a few times, then the last
 /// one taken.
-pub(crate) fn counters(control: &Control, ring: u32) -> Result<Counters, BadField> {
+pub(crate) fn counters(control: &LaneControl, ring: u32) -> Result<Counters, BadField> {
     let mut tries = 0;
     loop {
         tries += 1;

@@ -3,15 +3,14 @@
 use super::{count_at, queued, set_mark, Found, Kind};
 use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::segment::layout::{
-    record_bytes, BadField, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER,
+    record_bytes, BadField, LaneControl, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER,
 };
-use crate::segment::memory::{Control, RingMemory};
+use crate::segment::memory::{LaneMemory, RingMemory};
 
 /// The consumer's end of a ring.
 #[derive(Debug)]
 pub(crate) struct Rx {
-    control: Control,
-    bytes: RingMemory,
+    lane: LaneMemory,
     max_message: u32,
     /// Own position, as published.
     head: u32,
@@ -33,24 +32,19 @@ impl Rx {
     /// Takes up the consumer's end where the last consumer left it.
     ///
     /// The caller holds the server's role, so nobody else writes the consumer's words.
-    pub(crate) fn new(
-        control: Control,
-        bytes: RingMemory,
-        max_message: u32,
-    ) -> Result<Self, BadField> {
+    pub(crate) fn new(lane: LaneMemory, max_message: u32) -> Result<Self, BadField> {
         // Acquire: a predecessor on another processor may have published it.
-        let head = control.consumer.head.load(Acquire);
+        let head = lane.consumer.head.load(Acquire);
         if head % RECORD_ALIGN != 0 {
             return Err(BadField { field: "head", found: head, expected: 0 });
         }
-        let received = count_at(&control.consumer.marks, head).ok_or(BadField {
+        let received = count_at(&lane.consumer.marks, head).ok_or(BadField {
             field: "head_marks",
-            found: control.consumer.marks[0].position.load(Relaxed),
+            found: lane.consumer.marks[0].position.load(Relaxed),
             expected: head,
         })?;
         let mut rx = Self {
-            control,
-            bytes,
+            lane,
             max_message,
             head,
             released: received,
@@ -67,8 +61,8 @@ impl Rx {
 
     fn reload_tail(&mut self) -> Result<(), BadField> {
         // Acquire: the records before it are complete; pairs with the Release in `Tx::commit`.
-        let tail = self.control.producer.tail.load(Acquire);
-        let ring = self.bytes.len();
+        let tail = self.lane.producer.tail.load(Acquire);
+        let ring = self.lane.ring().len();
         let expected = self.head.wrapping_add(ring);
         let damage = BadField { field: "tail", found: tail, expected };
         let all = queued(tail, self.head, ring).ok_or(damage)?;
@@ -95,10 +89,10 @@ impl Rx {
         if !self.ready()? {
             return Ok(None);
         }
-        let ring = self.bytes.len();
+        let ring = self.lane.ring().len();
         let mut at = self.cursor & (ring - 1);
         let mut left = self.tail.wrapping_sub(self.cursor);
-        let (mut len, mut kind) = self.bytes.load_pair(at);
+        let (mut len, mut kind) = self.lane.ring().load_pair(at);
         if kind == KIND_PAD {
             let to_end = ring - at;
             if len != 0 {
@@ -111,7 +105,7 @@ impl Rx {
             self.cursor = self.cursor.wrapping_add(to_end);
             left -= to_end;
             at = 0;
-            (len, kind) = self.bytes.load_pair(at);
+            (len, kind) = self.lane.ring().load_pair(at);
         }
         let kind = match kind {
             KIND_DATA => Kind::Data,
@@ -149,14 +143,14 @@ impl Rx {
     /// Gives the room of all records looked at back to the producer; the payloads are the
     /// producer's from here on. Returns how many bytes are free now, at least.
     pub(crate) fn release(&mut self) -> u32 {
-        set_mark(&self.control.consumer.marks, self.head, self.cursor, self.received);
+        set_mark(&self.lane.consumer.marks, self.head, self.cursor, self.received);
         self.moved = self.moved.saturating_add(self.cursor.wrapping_sub(self.head));
         self.head = self.cursor;
         self.released = self.received;
         // Release: all reads of the payloads before it; pairs with the Acquire in
         // `Tx::reload_head`.
-        self.control.consumer.head.store(self.head, Release);
-        self.bytes.len() - self.tail.wrapping_sub(self.head)
+        self.lane.consumer.head.store(self.head, Release);
+        self.lane.ring().len() - self.tail.wrapping_sub(self.head)
     }
 
     /// May the producer be asleep for room that there is, should a peer have spoiled the words by which
@@ -167,14 +161,14 @@ impl Rx {
     /// seen, so what was released since that one comes to nearly a whole ring. Or it has seen
     /// another position than ours.
     pub(crate) fn in_doubt(&mut self) -> bool {
-        let least = self.bytes.len().saturating_sub(2 * record_bytes(self.max_message));
+        let least = self.lane.ring().len().saturating_sub(2 * record_bytes(self.max_message));
         let moved = core::mem::take(&mut self.moved);
-        moved > least || self.control.consumer.head.load(Relaxed) != self.head
+        moved > least || self.lane.consumer.head.load(Relaxed) != self.head
     }
 
     /// Publishes the own position again, should somebody else have written there.
     pub(crate) fn republish(&self) {
-        self.control.consumer.head.store(self.head, Release);
+        self.lane.consumer.head.store(self.head, Release);
     }
 
     /// Goes back to the first record not yet released: the next [`next`](Self::next) gives it
@@ -194,11 +188,11 @@ impl Rx {
 
     /// The records' memory.
     pub(crate) fn bytes(&self) -> &RingMemory {
-        &self.bytes
+        self.lane.ring()
     }
 
     /// The lane's words.
-    pub(crate) fn control(&self) -> &Control {
-        &self.control
+    pub(crate) fn control(&self) -> &LaneControl {
+        &self.lane
     }
 }

@@ -10,9 +10,9 @@ const MAX: u32 = 120;
 /// A lane in private memory, its ends, and positions that begin at `position`.
 fn lane(ring: u32, position: u32) -> (Lane, Tx, Rx) {
     let lane = Lane::alone(ring);
-    init(&lane.control(), position);
-    let tx = Tx::new(lane.control(), lane.bytes(), MAX).unwrap();
-    let rx = Rx::new(lane.control(), lane.bytes(), MAX).unwrap();
+    init(lane.control(), position);
+    let tx = Tx::new(lane.memory(), MAX).unwrap();
+    let rx = Rx::new(lane.memory(), MAX).unwrap();
     (lane, tx, rx)
 }
 
@@ -77,7 +77,7 @@ fn passes(staged: fn(u32) -> bool) {
             assert_eq!(got, message(received));
             received += 1;
         }
-        let seen = counters(&lane.control(), ring).unwrap();
+        let seen = counters(lane.control(), ring).unwrap();
         assert_eq!((seen.sent, seen.received), (sent, received));
         assert!(seen.high_water <= ring);
     }
@@ -100,27 +100,27 @@ fn what_is_not_committed_is_not_seen_and_what_is_not_released_comes_again() {
     tx.bytes().copy_in(reserved.offset, &[1; 50]);
     assert_eq!(rx.next().unwrap().map(|f| f.len), None);
     // A producer that was killed here: the next one finds the lane as if nothing had been.
-    let mut tx = Tx::new(lane.control(), lane.bytes(), MAX).unwrap();
+    let mut tx = Tx::new(lane.memory(), MAX).unwrap();
     assert!(push(&mut tx, b"first"));
     assert!(push(&mut tx, b""));
     assert_eq!(tx.sent(), 2);
     assert_eq!(rx.next().unwrap().unwrap().len, 5);
     assert_eq!(rx.next().unwrap().unwrap().len, 0);
     // A consumer that was killed before it released.
-    let mut rx = Rx::new(lane.control(), lane.bytes(), MAX).unwrap();
+    let mut rx = Rx::new(lane.memory(), MAX).unwrap();
     assert_eq!(pop(&mut rx).unwrap(), b"first");
     assert_eq!(rx.next().unwrap().unwrap().len, 0);
     rx.rewind();
     assert_eq!(pop(&mut rx).unwrap(), b"");
     assert_eq!(pop(&mut rx), None);
-    let seen = counters(&lane.control(), 256).unwrap();
+    let seen = counters(lane.control(), 256).unwrap();
     assert_eq!((seen.sent, seen.received, seen.queued_bytes), (2, 2, 0));
 }
 
 #[test]
 fn what_is_staged_is_seen_with_the_next_publication_and_not_before() {
     let (lane, mut tx, mut rx) = lane(256, 240); // an eighth: 32 bytes
-    let seen = |sent| assert_eq!(counters(&lane.control(), 256).unwrap().sent, sent);
+    let seen = |sent| assert_eq!(counters(lane.control(), 256).unwrap().sent, sent);
     // Each takes 16 bytes; the second one fills the eighth.
     assert!(stage(&mut tx, b"one"));
     assert_eq!(pop(&mut rx), None);
@@ -141,12 +141,12 @@ fn what_is_staged_is_seen_with_the_next_publication_and_not_before() {
     assert!(tx.is_drained().unwrap());
     // A full ring: the consumer has to see what there is, or there would never be room.
     while stage(&mut tx, &[6; 16]) {}
-    let all = counters(&lane.control(), 256).unwrap();
+    let all = counters(lane.control(), 256).unwrap();
     assert_eq!((all.sent, all.queued_bytes), (15, 240));
     while pop(&mut rx).is_some() {}
     // A producer that was killed with one staged: it was not sent.
     assert!(stage(&mut tx, b"never"));
-    let mut tx = Tx::new(lane.control(), lane.bytes(), MAX).unwrap();
+    let mut tx = Tx::new(lane.memory(), MAX).unwrap();
     assert_eq!(tx.sent(), 15);
     assert!(push(&mut tx, b"next"));
     assert_eq!(pop(&mut rx).unwrap(), b"next");
@@ -181,12 +181,12 @@ fn counters_are_exact_between_any_two_stores() {
     let control = lane.control();
     set_mark(&control.producer.marks, 48, 64, 4);
     set_mark(&control.consumer.marks, 16, 32, 2);
-    let seen = counters(&control, 256).unwrap();
+    let seen = counters(control, 256).unwrap();
     assert_eq!((seen.sent, seen.received, seen.queued_bytes), (3, 1, 32));
     // The successor fills the same mark anew.
-    let mut tx = Tx::new(lane.control(), lane.bytes(), MAX).unwrap();
+    let mut tx = Tx::new(lane.memory(), MAX).unwrap();
     assert!(push(&mut tx, b"another length"));
-    assert_eq!(counters(&control, 256).unwrap().sent, 4);
+    assert_eq!(counters(control, 256).unwrap().sent, 4);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn damaged_words_are_named_and_never_followed() {
     // A head beyond the tail, or not a multiple of 8.
     for head in [64, 4, 8 + 4096] {
         lane.control().consumer.head.store(head, Relaxed);
-        assert!(Tx::new(lane.control(), lane.bytes(), MAX).is_err(), "head {head}");
+        assert!(Tx::new(lane.memory(), MAX).is_err(), "head {head}");
     }
 }
 

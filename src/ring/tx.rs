@@ -3,15 +3,14 @@
 use super::{count_at, queued, set_mark, Kind, Reserved};
 use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::segment::layout::{
-    record_bytes, BadField, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER,
+    record_bytes, BadField, LaneControl, KIND_DATA, KIND_END, KIND_PAD, RECORD_ALIGN, RECORD_HEADER,
 };
-use crate::segment::memory::{Control, RingMemory};
+use crate::segment::memory::{LaneMemory, RingMemory};
 
 /// The producer's end of a ring.
 #[derive(Debug)]
 pub(crate) struct Tx {
-    control: Control,
-    bytes: RingMemory,
+    lane: LaneMemory,
     max_message: u32,
     /// Own position.
     tail: u32,
@@ -28,32 +27,28 @@ impl Tx {
     /// Takes up the producer's end where the last producer left it.
     ///
     /// The caller holds the lane's role, so nobody else writes the producer's words.
-    pub(crate) fn new(
-        control: Control,
-        bytes: RingMemory,
-        max_message: u32,
-    ) -> Result<Self, BadField> {
-        let ring = bytes.len();
+    pub(crate) fn new(lane: LaneMemory, max_message: u32) -> Result<Self, BadField> {
+        let ring = lane.ring().len();
         // Acquire on both: a predecessor on another processor may have published them; pairs
         // with the Release in `commit` and in `Rx::release`.
-        let tail = control.producer.tail.load(Acquire);
-        let head = control.consumer.head.load(Acquire);
+        let tail = lane.producer.tail.load(Acquire);
+        let head = lane.consumer.head.load(Acquire);
         if head % RECORD_ALIGN != 0 {
             return Err(BadField { field: "head", found: head, expected: tail });
         }
         let Some(used) = queued(tail, head, ring) else {
             return Err(BadField { field: "tail", found: tail, expected: head.wrapping_add(ring) });
         };
-        let sent = count_at(&control.producer.marks, tail).ok_or(BadField {
+        let sent = count_at(&lane.producer.marks, tail).ok_or(BadField {
             field: "tail_marks",
-            found: control.producer.marks[0].position.load(Relaxed),
+            found: lane.producer.marks[0].position.load(Relaxed),
             expected: tail,
         })?;
         // The predecessor may have been killed between a commit and noting this.
-        let high_water = control.producer.high_water.load(Relaxed).max(used);
-        control.producer.high_water.store(high_water, Relaxed);
+        let high_water = lane.producer.high_water.load(Relaxed).max(used);
+        lane.producer.high_water.store(high_water, Relaxed);
         let published = tail;
-        Ok(Self { control, bytes, max_message, tail, sent, published, head, high_water })
+        Ok(Self { lane, max_message, tail, sent, published, head, high_water })
     }
 
     /// Reserves room for a payload of `len` bytes; `None`: there is none now.
@@ -62,7 +57,7 @@ impl Tx {
     #[inline]
     pub(crate) fn reserve(&mut self, len: u32) -> Result<Option<Reserved>, BadField> {
         debug_assert!(len <= self.max_message);
-        let ring = self.bytes.len();
+        let ring = self.lane.ring().len();
         let need = record_bytes(len.min(self.max_message));
         let at = self.tail & (ring - 1);
         let to_end = ring - at;
@@ -73,7 +68,7 @@ impl Tx {
         }
         let mut start = self.tail;
         if pad != 0 {
-            self.bytes.store_pair(at, 0, KIND_PAD);
+            self.lane.ring().store_pair(at, 0, KIND_PAD);
             start = start.wrapping_add(pad);
         }
         let offset = (start & (ring - 1)) + RECORD_HEADER;
@@ -85,7 +80,7 @@ impl Tx {
     #[cold]
     fn has_room(&mut self, bytes: u32) -> Result<bool, BadField> {
         self.reload_head()?;
-        let room = bytes <= self.bytes.len() - self.tail.wrapping_sub(self.head);
+        let room = bytes <= self.lane.ring().len() - self.tail.wrapping_sub(self.head);
         if !room {
             self.publish();
         }
@@ -108,7 +103,7 @@ impl Tx {
     #[inline]
     pub(crate) fn stage(&mut self, reserved: Reserved, len: u32) {
         self.put(reserved, len, Kind::Data);
-        if self.tail.wrapping_sub(self.published) >= self.bytes.len() / 8 {
+        if self.tail.wrapping_sub(self.published) >= self.lane.ring().len() / 8 {
             self.publish();
         }
     }
@@ -121,13 +116,13 @@ impl Tx {
         if message.len() > self.max_message as usize {
             return false;
         }
-        let (ring, len) = (self.bytes.len(), message.len() as u32);
+        let (ring, len) = (self.lane.ring().len(), message.len() as u32);
         let (need, at) = (record_bytes(len), self.tail & (ring - 1));
         if need > ring - at || need > ring - self.tail.wrapping_sub(self.head) {
             return false;
         }
         let offset = at + RECORD_HEADER;
-        self.bytes.copy_in(offset, message);
+        self.lane.ring().copy_in(offset, message);
         self.stage(Reserved { offset, len, start: self.tail }, len);
         true
     }
@@ -140,7 +135,7 @@ impl Tx {
             Kind::Data => KIND_DATA,
             Kind::End => KIND_END,
         };
-        self.bytes.store_pair(reserved.offset - RECORD_HEADER, len, word);
+        self.lane.ring().store_pair(reserved.offset - RECORD_HEADER, len, word);
         self.tail = reserved.start.wrapping_add(record_bytes(len));
         self.sent = self.sent.wrapping_add(1);
     }
@@ -151,11 +146,11 @@ impl Tx {
         if self.published == self.tail {
             return;
         }
-        set_mark(&self.control.producer.marks, self.published, self.tail, self.sent);
+        set_mark(&self.lane.producer.marks, self.published, self.tail, self.sent);
         self.published = self.tail;
         // The one instant at which the messages become the consumer's. Release: records and mark
         // before it; pairs with the Acquire in `Rx::reload_tail`.
-        self.control.producer.tail.store(self.tail, Release);
+        self.lane.producer.tail.store(self.tail, Release);
         let used = self.tail.wrapping_sub(self.head);
         if used > self.high_water {
             self.note_high_water();
@@ -169,15 +164,15 @@ impl Tx {
             let used = self.tail.wrapping_sub(self.head);
             if used > self.high_water {
                 self.high_water = used;
-                self.control.producer.high_water.store(used, Relaxed);
+                self.lane.producer.high_water.store(used, Relaxed);
             }
         }
     }
 
     fn reload_head(&mut self) -> Result<(), BadField> {
         // Acquire: the consumer is done with the bytes before it; pairs with `Rx::release`.
-        let head = self.control.consumer.head.load(Acquire);
-        let ring = self.bytes.len();
+        let head = self.lane.consumer.head.load(Acquire);
+        let ring = self.lane.ring().len();
         let staged = self.tail.wrapping_sub(self.published);
         let used = queued(self.tail, head, ring).filter(|used| *used >= staged);
         if head % RECORD_ALIGN != 0 || used.is_none() {
@@ -189,12 +184,12 @@ impl Tx {
 
     /// The reserved bytes' memory.
     pub(crate) fn bytes(&self) -> &RingMemory {
-        &self.bytes
+        self.lane.ring()
     }
 
     /// The lane's words.
-    pub(crate) fn control(&self) -> &Control {
-        &self.control
+    pub(crate) fn control(&self) -> &LaneControl {
+        &self.lane
     }
 
     /// Longest message, in bytes.
@@ -212,7 +207,7 @@ impl Tx {
     /// there.
     pub(crate) fn republish(&mut self) {
         self.publish();
-        self.control.producer.tail.store(self.tail, Release);
+        self.lane.producer.tail.store(self.tail, Release);
     }
 
     /// Is everything released that was committed or staged?

@@ -11,40 +11,45 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
-/// What holds the memory that a handle points into: nobody in tests that use memory of their own.
-type Holder = Option<Arc<Attach>>;
-
-/// The words of one lane. It holds the attach that it points into.
+/// One lane, its words and its ring, for whoever has a role in it. It holds the attach that it points
+/// into.
 #[derive(Debug)]
-pub(crate) struct Control {
-    words: NonNull<LaneControl>,
-    _holder: Holder,
+pub(crate) struct LaneMemory {
+    control: NonNull<LaneControl>,
+    ring: RingMemory,
+    /// Nobody in tests that use memory of their own.
+    _holder: Option<Arc<Attach>>,
 }
 
-// SAFETY: what it points to are atomics in memory of the process, see `Attach`.
-unsafe impl Send for Control {}
+// SAFETY: what it points to are atomics, and bytes behind checked offsets, in memory of the process, see
+// `Attach`.
+unsafe impl Send for LaneMemory {}
 
-impl Deref for Control {
+impl LaneMemory {
+    /// The ring's bytes.
+    #[inline]
+    pub(crate) fn ring(&self) -> &RingMemory {
+        &self.ring
+    }
+}
+
+impl Deref for LaneMemory {
     type Target = LaneControl;
 
     fn deref(&self) -> &LaneControl {
         // SAFETY: `Segment::lane` made it from an aligned address inside the attach, which lives as
         // long as `_holder`. LaneControl is made of atomics alone, valid for any bits and for writes
         // by others.
-        unsafe { self.words.as_ref() }
+        unsafe { self.control.as_ref() }
     }
 }
 
-/// The bytes of one ring. It holds the attach that it points into.
+/// The bytes of one ring; only ever lent out by the [`LaneMemory`] that holds them.
 #[derive(Debug)]
 pub(crate) struct RingMemory {
     base: NonNull<u8>,
     len: u32,
-    _holder: Holder,
 }
-
-// SAFETY: as for `Control`.
-unsafe impl Send for RingMemory {}
 
 impl RingMemory {
     /// Size of the ring.
@@ -137,26 +142,41 @@ impl Segment {
         unsafe { self.attach.base().cast::<Header>().as_ref() }
     }
 
-    /// Lane `number`'s words and ring.
+    /// Where lane `number` begins.
     ///
     /// # Panics
     /// If the segment is too small for it, or there is no such lane: `Geometry::from_header` has
     /// checked the geometry against the segment's true size.
-    pub(crate) fn lane(&self, geometry: &Geometry, number: u32) -> (Control, RingMemory) {
+    fn lane_at(&self, geometry: &Geometry, number: u32) -> NonNull<u8> {
         assert!(number < geometry.lanes);
         assert!(geometry.segment_bytes() as usize <= self.attach.bytes());
         let offset = (HEADER_BYTES + number * geometry.lane_bytes()) as usize;
         // SAFETY: number < lanes, so the lane ends at or before segment_bytes, which the attach
         // holds (both asserted above).
-        let control = unsafe { NonNull::new_unchecked(self.attach.base().as_ptr().add(offset)) };
+        unsafe { NonNull::new_unchecked(self.attach.base().as_ptr().add(offset)) }
+    }
+
+    /// Lane `number`'s words, for a look.
+    ///
+    /// # Panics
+    /// Where there is no such lane: see `lane_at`.
+    pub(crate) fn control(&self, geometry: &Geometry, number: u32) -> &LaneControl {
+        // SAFETY: an aligned address of a lane inside the attach, which outlives the reference.
+        // LaneControl is made of atomics alone, valid for any bits and for writes by others.
+        unsafe { self.lane_at(geometry, number).cast().as_ref() }
+    }
+
+    /// Lane `number`, to be kept.
+    ///
+    /// # Panics
+    /// As [`control`](Self::control).
+    pub(crate) fn lane(&self, geometry: &Geometry, number: u32) -> LaneMemory {
+        let words = self.lane_at(geometry, number);
         // SAFETY: the ring follows the words inside the same lane.
-        let ring =
-            unsafe { NonNull::new_unchecked(control.as_ptr().add(LANE_CONTROL_BYTES as usize)) };
-        let holder = || Some(self.attach.clone());
-        (
-            Control { words: control.cast(), _holder: holder() },
-            RingMemory { base: ring, len: geometry.ring_bytes, _holder: holder() },
-        )
+        let base =
+            unsafe { NonNull::new_unchecked(words.as_ptr().add(LANE_CONTROL_BYTES as usize)) };
+        let ring = RingMemory { base, len: geometry.ring_bytes };
+        LaneMemory { control: words.cast(), ring, _holder: Some(self.attach.clone()) }
     }
 }
 
@@ -177,15 +197,20 @@ impl Lane {
         Self { memory, ring }
     }
 
-    pub(crate) fn control(&self) -> Control {
-        // Never written through this reference: the words are atomics.
-        Control { words: NonNull::from(&self.memory[0]).cast(), _holder: None }
+    pub(crate) fn control(&self) -> &LaneControl {
+        // SAFETY: `alone` made it of zeros, which are atomics, aligned as the type.
+        unsafe { self.memory[0].assume_init_ref() }
     }
 
     pub(crate) fn bytes(&self) -> RingMemory {
         let base = self.memory.as_ptr().cast_mut().cast::<u8>();
         // SAFETY: `alone` allocated the words and at least `ring` bytes behind them.
         let base = unsafe { base.add(LANE_CONTROL_BYTES as usize) };
-        RingMemory { base: NonNull::new(base).unwrap(), len: self.ring, _holder: None }
+        RingMemory { base: NonNull::new(base).unwrap(), len: self.ring }
+    }
+
+    /// Valid as long as the lane lives.
+    pub(crate) fn memory(&self) -> LaneMemory {
+        LaneMemory { control: self.control().into(), ring: self.bytes(), _holder: None }
     }
 }

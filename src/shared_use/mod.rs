@@ -158,8 +158,7 @@ impl SharedUseSegment {
                     NamedSegment::find(key)?.ok_or(removed)?
                 }
                 Err(source) => {
-                    let size = size as u32;
-                    return Err(Error::CannotCreate { key, size, source });
+                    return Err(Error::cannot_create(key, size as u32, source));
                 }
             },
         };

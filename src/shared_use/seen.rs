@@ -7,6 +7,7 @@ use crate::channel::Options;
 use crate::error::{Error, Result};
 use crate::segment::atomic::AtomicU32;
 use crate::segment::atomic::Ordering::Relaxed;
+use crate::sysv::limits::rmid_forced;
 use crate::sysv::shm::{ShmId, ShmStat};
 use crate::sysv::Key;
 
@@ -16,6 +17,7 @@ pub struct Seen {
     key: Key,
     id: ShmId,
     stat: ShmStat,
+    rmid_forced: bool,
     written: u32,
 }
 
@@ -34,12 +36,12 @@ pub fn look(options: &Options) -> Result<Seen> {
     // the end of this function; the flag is an atomic, valid for any bits, and only loaded. Relaxed:
     // nothing is read after it, and on a read-only attach an Acquire load could be one store too many.
     let written = unsafe { &*flag }.load(Relaxed);
-    Ok(Seen { key, id: found.id, stat, written })
+    Ok(Seen { key, id: found.id, stat, rmid_forced: rmid_forced(), written })
 }
 
 impl core::fmt::Display for Seen {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        crate::channel::status::write_stat(f, self.key, self.id, &self.stat)?;
+        crate::channel::status::write_stat(f, self.key, self.id, &self.stat, self.rmid_forced)?;
         let (protocol, written) = ("protocol    shared_use_st, written_by_you", self.written);
         writeln!(f, "{protocol} {written}")
     }
@@ -50,7 +52,13 @@ impl Seen {
     pub fn json(&self) -> String {
         let mut text = String::from("{");
         // Writing to a String does not fail.
-        let _ = crate::channel::status::write_stat_json(&mut text, self.key, self.id, &self.stat);
+        let _ = crate::channel::status::write_stat_json(
+            &mut text,
+            self.key,
+            self.id,
+            &self.stat,
+            self.rmid_forced,
+        );
         text + &format!("\"protocol\":\"shared_use_st\",\"written_by_you\":{}}}", self.written)
     }
 }

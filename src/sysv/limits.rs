@@ -1,14 +1,8 @@
 //! Which limit of the system was met, its value, and how to raise it; what else a failed call means.
 
-use super::{info, SysError};
+use super::{info, shm, SysError};
 use core::fmt;
 use nix::errno::Errno;
-
-/// One limit of `/proc/sys/kernel`, as text; `?` where it can't be read.
-fn limit(name: &str) -> String {
-    let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
-    text.map_or_else(|_| "?".into(), |t| t.split_whitespace().collect::<Vec<_>>().join(" "))
-}
 
 /// Who refuses a call for which the kernel has no such errno.
 pub(crate) const FILTERED: &str =
@@ -26,7 +20,8 @@ pub(crate) fn kernel_has_sysv() -> bool {
 ///
 /// Source: [proc_sys_kernel(5)](https://man7.org/linux/man-pages/man5/proc_sys_kernel.5.html).
 pub(crate) fn rmid_forced() -> bool {
-    limit("shm_rmid_forced") == "1"
+    std::fs::read_to_string("/proc/sys/kernel/shm_rmid_forced")
+        .is_ok_and(|text| text.starts_with('1'))
 }
 
 /// What that means and what to do.
@@ -34,6 +29,21 @@ pub(crate) const RMID_FORCED: &str =
     "kernel.shm_rmid_forced is 1: the kernel removes a segment, and the messages in it, with the \
      last program that uses it; where messages are to wait, set it to 0: \
      sysctl -w kernel.shm_rmid_forced=0";
+
+/// The limits of the system, and what is in use of them, when a creation failed. What they have to do
+/// with that, the error says.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    shm: Option<info::ShmLimits>,
+    sem: Option<info::SemLimits>,
+}
+
+impl Limits {
+    /// As they are now.
+    pub(crate) fn now() -> Self {
+        Self { shm: info::shm_limits(), sem: info::sem_limits() }
+    }
+}
 
 /// A number, or `?` where the kernel does not tell.
 struct Known<T>(Option<T>);
@@ -47,19 +57,29 @@ impl<T: fmt::Display> fmt::Display for Known<T> {
     }
 }
 
-/// `kernel.sem` as it is, and how many sets there are.
-fn sem_text() -> (String, Known<i32>) {
-    let Some(limits) = info::sem_limits() else { return ("?".into(), Known(None)) };
-    let [msl, mns, opm, mni] = limits.sem;
-    (format!("{msl} {mns} {opm} {mni}"), Known(Some(limits.used)))
+/// `kernel.sem`, as `sysctl` shows it.
+struct KernelSem(Option<info::SemLimits>);
+
+impl fmt::Display for KernelSem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.map(|limits| limits.sem) {
+            Some([msl, mns, opm, mni]) => write!(f, "{msl} {mns} {opm} {mni}"),
+            None => f.write_str("?"),
+        }
+    }
 }
 
 /// Says why a creation failed, with the limit's name and value and the line that raises it.
 ///
 /// Source: [shmget(2)](https://man7.org/linux/man-pages/man2/shmget.2.html) and
 /// [semget(2)](https://man7.org/linux/man-pages/man2/semget.2.html), sections ERRORS and NOTES.
-pub(crate) fn explain(f: &mut fmt::Formatter<'_>, source: &SysError, size: u32) -> fmt::Result {
-    let shm = info::shm_limits();
+pub(crate) fn explain(
+    f: &mut fmt::Formatter<'_>,
+    source: &SysError,
+    size: u32,
+    limits: &Limits,
+) -> fmt::Result {
+    let Limits { shm, sem } = limits;
     match (source.call, source.errno) {
         ("shmget", Errno::ENOSPC) => match shm {
             Some(shm) if shm.used >= shm.segments => write!(
@@ -83,12 +103,12 @@ pub(crate) fn explain(f: &mut fmt::Formatter<'_>, source: &SysError, size: u32) 
         },
         ("shmget", Errno::EINVAL) => write!(
             f,
-            "larger than SHMMAX: kernel.shmmax = {}; use smaller --lanes or --size, or raise it: \
+            "larger than SHMMAX: kernel.shmmax = {}; use fewer lanes or smaller rings, or raise it: \
              sysctl -w kernel.shmmax={size}",
             Known(shm.map(|shm| shm.bytes))
         ),
         ("semget", Errno::ENOSPC) => {
-            let (sem, used) = sem_text();
+            let (sem, used) = (KernelSem(*sem), Known(sem.map(|sem| sem.used)));
             write!(
                 f,
                 "SEMMNI (sets) or SEMMNS (semaphores of all sets) is reached, {used} sets in use: \
@@ -100,11 +120,11 @@ pub(crate) fn explain(f: &mut fmt::Formatter<'_>, source: &SysError, size: u32) 
             f,
             "more than SEMMSL semaphores in one set: kernel.sem = {} (SEMMSL SEMMNS SEMOPM \
              SEMMNI); raise it: sysctl -w kernel.sem=\"250 32000 100 128\"",
-            sem_text().0
+            KernelSem(*sem)
         ),
         (_, Errno::ENOMEM) => f.write_str(
             "no memory for it: free some, raise the memory limit of the control group, or use \
-             smaller --lanes or --size",
+             fewer lanes or smaller rings",
         ),
         (_, Errno::EACCES | Errno::EPERM) => f.write_str(FILTERED),
         _ => f.write_str("see shmget(2) and semget(2)"),
@@ -113,14 +133,15 @@ pub(crate) fn explain(f: &mut fmt::Formatter<'_>, source: &SysError, size: u32) 
 
 /// What to do about a failed call, by the ERRORS sections of the calls' man pages, and what the kernel does.
 pub(crate) fn next_step(source: &SysError) -> &'static str {
-    let changes = ["SHM_LOCK", "IPC_SET", "IPC_RMID"].iter().any(|what| source.call.contains(what));
+    // All of shmctl(2) and semctl(2) but the looks, which say EACCES.
+    let changes = source.is_control();
     match source.errno {
-        Errno::ENOMEM if source.call.contains("SHM_LOCK") => {
-            "raise RLIMIT_MEMLOCK (`ulimit -l`, LimitMEMLOCK= in a unit) or leave --lock out"
+        Errno::ENOMEM if source.call == shm::LOCK => {
+            "raise RLIMIT_MEMLOCK (`ulimit -l`, LimitMEMLOCK= in a unit) or do without the lock"
         }
-        Errno::EPERM if source.call.contains("SHM_LOCK") => {
+        Errno::EPERM if source.call == shm::LOCK => {
             "only owner, creator and root may lock it, and only with an RLIMIT_MEMLOCK (`ulimit -l`, \
-             LimitMEMLOCK= in a unit) above 0: raise it, or leave --lock out"
+             LimitMEMLOCK= in a unit) above 0: raise it, or do without the lock"
         }
         Errno::EPERM if changes => {
             "only owner, creator and root may: run as one of them (see `ipcs -m`); for them it is a \
@@ -132,11 +153,11 @@ pub(crate) fn next_step(source: &SysError) -> &'static str {
              sysctl -w kernel.sem=\"250 32000 100 128\""
         }
         Errno::EACCES => {
-            "run as the owner of the segment (see `ipcs -m`), let its owner widen it with \
-             `shmdemo-server set --mode` or `--gid`, and drop privileges before opening, not after"
+            "run as the owner of the segment (see `ipcs -m`), let its owner widen mode or \
+             group, and drop privileges before opening, not after"
         }
         Errno::ENOMEM => "free memory, or raise the limit of this process (ulimit -l, -v)",
-        Errno::EINVAL => "see the address (--address, a multiple of SHMLBA unless --round)",
+        Errno::EINVAL => "see the address: a multiple of SHMLBA, unless it may be rounded",
         Errno::ENOSPC => "too many processes with SEM_UNDO (SEMMNU): end some",
         Errno::ERANGE => {
             "a semaphore is full, which no program of ours does: see `ipcs -s`, remove the channel"

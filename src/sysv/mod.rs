@@ -40,6 +40,11 @@ impl SysError {
         Self { call, errno: Errno::last() }
     }
 
+    /// Is it one of shmctl(2) or semctl(2)?
+    pub(crate) fn is_control(&self) -> bool {
+        self.call.as_bytes().get(3..6) == Some(b"ctl")
+    }
+
     /// Is it that the caller may not?
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.errno, Errno::EACCES | Errno::EPERM)

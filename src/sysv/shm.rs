@@ -5,6 +5,9 @@ use super::{Key, Perm, PermChange, Result, SysError};
 use core::ptr::{self, NonNull};
 use nix::libc;
 
+/// The call of [`lock`], as errors name it.
+pub(crate) const LOCK: &str = "shmctl(SHM_LOCK)";
+
 /// The kernel's number of one segment. A number is used again only after some ten thousand
 /// further segments, so it tells a segment from a later one made under the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +158,7 @@ pub(crate) fn remove(id: ShmId) -> Result<()> {
 ///
 /// Source: [shmctl(2)](https://man7.org/linux/man-pages/man2/shmctl.2.html).
 pub(crate) fn lock(id: ShmId) -> Result<()> {
-    control(id, libc::SHM_LOCK, "shmctl(SHM_LOCK)")
+    control(id, libc::SHM_LOCK, LOCK)
 }
 
 fn control(id: ShmId, command: i32, call: &'static str) -> Result<()> {

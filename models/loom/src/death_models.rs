@@ -43,7 +43,7 @@ fn killed_producer(name: &str, preemptions: usize, count: u32, succeeded: bool) 
         let mut wanted: Vec<_> = (0..sent).map(message).collect();
         wanted.extend(succeeded.then(|| message(NEXT)));
         assert_eq!(of_lane(&taken, 0), wanted);
-        let seen = counters(&channel.lanes[0].0.control(), 64).unwrap();
+        let seen = counters(channel.lanes[0].0.control(), 64).unwrap();
         assert_eq!((seen.sent, seen.received), (wanted.len() as u32, wanted.len() as u32));
         lived
     });
@@ -77,7 +77,7 @@ fn killed_server(name: &str, preemptions: usize) {
         channel.lanes[0].1.raise();
         let mut taken = before.into_inner().unwrap();
         let (control, known) = (channel.lanes[0].0.control(), taken.len() as u32);
-        let released = counters(&control, 16).unwrap().received;
+        let released = counters(control, 16).unwrap().received;
         assert!(released <= known, "{released} released, {known} seen");
         let mut successor = channel.receiver();
         // What was seen and not released comes again.
@@ -87,7 +87,7 @@ fn killed_server(name: &str, preemptions: usize) {
         producer.join().unwrap();
         let wanted: Vec<_> = (0..COUNT).map(message).collect();
         assert_eq!(taken, wanted);
-        let seen = counters(&control, 16).unwrap();
+        let seen = counters(control, 16).unwrap();
         assert_eq!((seen.sent, seen.received, seen.queued_bytes), (COUNT, COUNT, 0));
         lived
     });

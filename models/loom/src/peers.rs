@@ -75,7 +75,7 @@ impl Channel {
     }
 
     pub fn sender(self: &Arc<Self>, lane: usize) -> Sender {
-        let tx = Tx::new(self.lanes[lane].0.control(), self.lanes[lane].0.bytes(), MAX).unwrap();
+        let tx = Tx::new(self.lanes[lane].0.memory(), MAX).unwrap();
         let mut sender = Sender { channel: self.clone(), lane, tx, unrung: true };
         // As `Channel::into_producer`: what a predecessor committed and did not ring for.
         sender.ring();
@@ -83,7 +83,7 @@ impl Channel {
     }
 
     pub fn receiver(self: &Arc<Self>) -> Receiver {
-        let rx = |lane: &(Lane, Bell)| Rx::new(lane.0.control(), lane.0.bytes(), MAX).unwrap();
+        let rx = |lane: &(Lane, Bell)| Rx::new(lane.0.memory(), MAX).unwrap();
         let receiver =
             Receiver { channel: self.clone(), lanes: self.lanes.iter().map(rx).collect() };
         // As `Channel::into_consumer`: what a predecessor released and did not ring for.

@@ -40,7 +40,7 @@ fn pass_by(
         for ((_, payload), n) in taken.iter().zip(first..) {
             assert_eq!(*payload, message(n), "torn or out of order");
         }
-        let seen = counters(&channel.lanes[0].0.control(), ring).unwrap();
+        let seen = counters(channel.lanes[0].0.control(), ring).unwrap();
         assert_eq!((seen.sent, seen.received), (sent as u32, sent as u32));
     });
 }
@@ -88,7 +88,7 @@ fn onlooker(name: &str, preemptions: usize, full: u32, work: fn(&mut Sender, &mu
             assert!(sender.try_send(&[7; 4]));
         }
         let peer = thread::spawn(move || work(&mut sender, &mut receiver));
-        let seen = counters(&channel.lanes[0].0.control(), 64).expect("no damage is there to see");
+        let seen = counters(channel.lanes[0].0.control(), 64).expect("no damage is there to see");
         // Every record takes 16 bytes.
         assert_eq!(seen.sent.wrapping_sub(seen.received) * 16, seen.queued_bytes);
         peer.join().unwrap();

@@ -60,26 +60,36 @@ impl Lane {
         };
         let lane =
             Self { control: Arc::new(control), ring: (0..bytes / 4).map(|_| word()).collect() };
-        ring::init(&lane.control(), position);
+        ring::init(&lane.control, position);
         lane
     }
 
-    pub fn control(&self) -> Control {
-        Control(self.control.clone())
+    pub fn control(&self) -> &LaneControl {
+        &self.control
     }
 
-    pub fn bytes(&self) -> RingMemory {
-        RingMemory(self.ring.clone())
+    pub fn memory(&self) -> LaneMemory {
+        LaneMemory { control: self.control.clone(), ring: RingMemory(self.ring.clone()) }
     }
 }
 
-pub(crate) struct Control(Arc<LaneControl>);
+/// One lane, its words and its ring, for whoever has a role in it.
+pub(crate) struct LaneMemory {
+    control: Arc<LaneControl>,
+    ring: RingMemory,
+}
 
-impl Deref for Control {
+impl LaneMemory {
+    pub fn ring(&self) -> &RingMemory {
+        &self.ring
+    }
+}
+
+impl Deref for LaneMemory {
     type Target = LaneControl;
 
     fn deref(&self) -> &LaneControl {
-        &self.0
+        &self.control
     }
 }
 
@@ -121,14 +131,8 @@ impl RingMemory {
     }
 }
 
-impl std::fmt::Debug for Control {
+impl std::fmt::Debug for LaneMemory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Control")
-    }
-}
-
-impl std::fmt::Debug for RingMemory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RingMemory")
+        f.write_str("LaneMemory")
     }
 }
