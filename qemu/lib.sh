@@ -190,7 +190,7 @@ locked() { # COMMAND...
 fetch_guest() {
     [ -e "$cache/guest" ] || command -v apt-get >/dev/null ||
         die 77 "no apt-get here to fetch the board's kernel, device tree and busybox from Debian: give" \
-            "them with --kernel, --dtb and --busybox, or use a container of Debian (see README.md)"
+            "them with --kernel, --dtb and --busybox, or use a container of Debian (see doc/building.md)"
     locked fetch_guest_files
     kernel=$(guest_file 'vmlinuz*')
     dtb_dir=$(dirname "$(guest_file vexpress-v2p-ca9.dtb)")

@@ -293,15 +293,15 @@ fn the_c_example_compiles() {
     let start = OVERVIEW.find("#include <shmdemo.h>").expect("the example");
     let code = OVERVIEW[start..].split(".Ed").next().expect("its end");
     std::fs::write(folder.0.join("example.c"), code).expect("a source file");
-    let readme = include_str!("../README.md").split("```c\n").nth(1).expect("README's example");
-    let code = readme.split("```").next().expect("its end");
-    std::fs::write(folder.0.join("readme.c"), code).expect("a source file");
+    let page = include_str!("../doc/c.md").split("```c\n").nth(1).expect("the example");
+    let code = page.split("```").next().expect("its end");
+    std::fs::write(folder.0.join("page.c"), code).expect("a source file");
     std::fs::write(folder.0.join("shmdemo.h"), include_str!("../include/shmdemo.h")).expect("it");
     let mut cc = Command::new("cc");
     cc.args(["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I."]);
     run(
         {
-            cc.args(["example.c", "readme.c"]).current_dir(&folder.0);
+            cc.args(["example.c", "page.c"]).current_dir(&folder.0);
             cc
         },
         b"",

@@ -4,6 +4,7 @@
 mod common;
 
 use common::skipped;
+use common::tree::{files_below, top};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -25,13 +26,7 @@ fn documented() -> Vec<(String, BTreeSet<String>)> {
 }
 
 fn sources() -> Option<PathBuf> {
-    let top = std::env::var_os("CARGO_MANIFEST_DIR")?;
-    Some(Path::new(&top).join("src")).filter(|src| src.is_dir())
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+    top().map(|top| top.join("src")).filter(|src| src.is_dir())
 }
 
 /// The room of a file: its folder, or its own name at the top.

@@ -48,7 +48,8 @@ impl Producer {
 
     /// Makes sure of all that was sent, before the end ([`Waited::Ready`]): it is received, or waits
     /// in a channel that goes on. Where the server is about to remove the channel, sleeps until that
-    /// is done, until `deadline` or an [`Interrupter::wake`]; what became of it is not known then.
+    /// is done, until `deadline` or an
+    /// [`Interrupter::wake`](crate::Interrupter::wake); what became of it is not known then.
     ///
     /// # Errors
     /// As [`check`](Self::check).

@@ -1,4 +1,4 @@
-//! What `--help` says. The README shows the same, to the letter.
+//! What `--help` says.
 
 pub(super) const COMMON_HELP: &str = "\
   -k, --key KEY        IPC key, decimal or 0x hex, not 0 [default: 1234]
@@ -96,23 +96,47 @@ signal
 mod tests {
     use super::*;
 
-    /// The README shows what `--help` says, to the letter, and the memory map of `segment/layout.rs`.
+    /// The document shows the memory map of `segment/layout.rs`, to the letter.
     #[test]
-    fn readme_is_in_step() {
-        let readme = include_str!("../../README.md");
-        let server = format!("```text\n{SERVER_HELP}{COMMON_HELP}{EXIT_HELP}```\n");
-        assert!(readme.contains(&server), "shmdemo-server --help");
-        let client = CLIENT_HELP.strip_suffix("Both programs:\n").unwrap();
-        assert!(readme.contains(&format!("```text\n{client}```\n")), "shmdemo-client --help");
+    fn memory_map_is_in_step() {
+        let page = include_str!("../../doc/memory-map.md");
+        let source = include_str!("../segment/layout.rs");
         let mut rows = 0;
-        for row in
-            include_str!("../segment/layout.rs").lines().filter_map(|l| l.strip_prefix("//! |"))
-        {
+        for row in source.lines().filter_map(|l| l.strip_prefix("//! |")) {
             let row = row.replace("[`", "`").replace("`]", "`");
-            assert!(readme.contains(&format!("|{row}\n")), "memory map: |{row}");
+            assert!(page.contains(&format!("|{row}\n")), "memory map: |{row}");
             rows += 1;
         }
         assert!(rows >= 30, "the memory map has {rows} rows");
+    }
+
+    /// The README names options that there are, and every exit code.
+    #[test]
+    fn readme_is_in_step() {
+        let readme = include_str!("../../README.md");
+        let help = [SERVER_HELP, CLIENT_HELP, COMMON_HELP].concat();
+        let table = readme.split("| option | program |").nth(1).expect("the table of options");
+        let (table, _) = table.split_once("\n\n").expect("its end");
+        let cells = table.split('`').skip(1).step_by(2);
+        let options = cells.map(|cell| cell.split(' ').next().unwrap());
+        let mut named = 0;
+        for option in options.filter(|option| option.starts_with('-')) {
+            assert!(
+                help.contains(&format!("{option} ")) || help.contains(&format!("{option},")),
+                "{option}"
+            );
+            named += 1;
+        }
+        assert!(named >= 14, "the README names {named} options");
+        for code in EXIT_HELP.split(|c: char| !c.is_ascii_digit()).filter(|code| !code.is_empty()) {
+            let rows = [
+                format!("\n| {code} |"),
+                format!("\n| {code},"),
+                format!(", {code} |"),
+                format!(" {code},"),
+            ];
+            assert!(rows.iter().any(|row| readme.contains(row)), "exit code {code}");
+        }
     }
 
     /// Every test that the security page names exists.
