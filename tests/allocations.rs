@@ -2,12 +2,12 @@
 //! same for 1 000 as for 200 000 messages. This test runs itself as server and as client, with an
 //! allocator that counts.
 
-mod common;
+mod support;
 
-use common::{until, Channel, Proc};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use support::{until, Channel, Proc};
 
 /// Set to `server` or `client`: be that program.
 const ROLE: &str = "SHMDEMO_TEST_ROLE";
@@ -57,7 +57,7 @@ fn count(mut program: Proc) -> u64 {
 fn pair(messages: usize) -> (u64, u64) {
     let channel = Channel::new();
     let server = Proc::spawn_with(program("server", &channel), Stdio::null(), Stdio::null());
-    until("the server made the segment", || common::shm_row(channel.key).is_some());
+    until("the server made the segment", || support::shm_row(channel.key).is_some());
     let mut client = Proc::spawn(program("client", &channel));
     let lines: Vec<String> = (0..messages).map(|n| format!("message number {n}\n")).collect();
     client.feed((lines.concat() + "end\n").into_bytes());

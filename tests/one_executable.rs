@@ -1,12 +1,12 @@
 //! `shmdemo`, the executable that is both programs: by the name of a link, or by its first word.
 #![deny(unsafe_code)]
 
-mod common;
+mod support;
 
-use common::{find_program, run, Channel, Folder, Proc};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use support::{find_program, run, Channel, Folder, Proc};
 
 fn shmdemo(words: &[&str]) -> Command {
     let mut command = Command::new(find_program("shmdemo").expect("built with multicall"));

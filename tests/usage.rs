@@ -1,13 +1,13 @@
 //! The command line: every option is what `--help` says, and nothing else gets further than exit 64.
 #![deny(unsafe_code)]
 
-mod common;
+mod support;
 
-use common::{client, run, server, shm_row, Channel, Folder, Output, Random};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Command;
+use support::{client, run, server, shm_row, Channel, Folder, Output, Random};
 
 /// Options with a value that is good, as far as they take one.
 const BOTH: &[(&str, &str)] = &[
@@ -166,7 +166,7 @@ fn every_option_is_accepted() {
     std::fs::write(&file, "").expect("a file");
     let ftok = format!("{},66", file.display());
     let channel =
-        Channel::with_key(common::raw::ftok(&file, 66)).expect("a fresh file's key is free");
+        Channel::with_key(support::raw::ftok(&file, 66)).expect("a fresh file's key is free");
     let key = format!("{:#x}", channel.key);
     let _holder = channel.running(&["--persist"]);
     let help = |option| ["-h", "--help", "-V", "--version"].contains(&option);
@@ -204,7 +204,7 @@ fn ftok_takes_a_path_of_any_bytes() {
     let file = folder.0.join(OsString::from_vec(b"not \xff utf-8, with a comma".to_vec()));
     std::fs::write(&file, "").expect("a file");
     let channel =
-        Channel::with_key(common::raw::ftok(&file, 66)).expect("a fresh file's key is free");
+        Channel::with_key(support::raw::ftok(&file, 66)).expect("a fresh file's key is free");
     let mut named = file.into_os_string();
     named.push(",66");
     let mut command = client();

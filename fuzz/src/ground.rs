@@ -1,9 +1,9 @@
 //! The image and raw-call modules of the ordinary tests, as they are there.
 #![allow(dead_code)] // each program uses a part of them
 
-#[path = "../../tests/common/image.rs"]
+#[path = "../../tests/support/image.rs"]
 pub mod image;
-#[path = "../../tests/common/raw.rs"]
+#[path = "../../tests/support/raw.rs"]
 pub mod raw;
 
 /// A channel under a key of this process.

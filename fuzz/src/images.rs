@@ -5,7 +5,7 @@ mod ground;
 
 use std::path::Path;
 
-const CORPUS: &str = include_str!("../../tests/common/corpus.txt");
+const CORPUS: &str = include_str!("../../tests/support/corpus.txt");
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();

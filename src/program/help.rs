@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn security_page_is_in_step() {
         let files = [
-            ("commands.rs", include_str!("../../tests/commands.rs")),
-            ("exchange.rs", include_str!("../../tests/exchange.rs")),
-            ("rules.rs", include_str!("../../tests/rules.rs")),
-            ("trust.rs", include_str!("../../tests/trust.rs")),
+            ("commands.rs", include_str!("../../tests/programs/commands.rs")),
+            ("exchange.rs", include_str!("../../tests/programs/exchange.rs")),
+            ("rules.rs", include_str!("../../tests/programs/rules.rs")),
+            ("trust.rs", include_str!("../../tests/programs/trust.rs")),
             ("src/ring/tests.rs", include_str!("../ring/tests.rs")),
         ];
         let page = include_str!("../../doc/security.md");

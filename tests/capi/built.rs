@@ -1,7 +1,7 @@
 //! The C library, built and installed by `capi/Makefile` into a folder beside the test.
 #![allow(dead_code)] // each test uses a part of it
 
-use crate::common::skipped;
+use crate::support::skipped;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;

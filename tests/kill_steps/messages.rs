@@ -1,6 +1,6 @@
 //! Sending and receiving.
 
-use crate::common::Channel;
+use crate::support::Channel;
 use crate::torture::aftermath::{assert_counted, look, successor};
 use crate::torture::ground::*;
 use crate::torture::places::kill_everywhere;

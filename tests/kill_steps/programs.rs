@@ -1,6 +1,6 @@
 //! The two programs, whole.
 
-use crate::common::{shm_row, Channel};
+use crate::support::{shm_row, Channel};
 use crate::torture::ground::*;
 use crate::torture::places::{at_every_place, kill_everywhere};
 use crate::torture::trace::Tracee;

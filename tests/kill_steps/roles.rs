@@ -1,6 +1,6 @@
 //! Creating, joining, claiming, giving back, mending and removing.
 
-use crate::common::{raw, Channel, Random};
+use crate::support::{raw, Channel, Random};
 use crate::torture::aftermath::successor;
 use crate::torture::ground::*;
 use crate::torture::places::{at_every_place, kill_everywhere};

@@ -1,6 +1,6 @@
 //! Nobody sleeps on for a peer that is dead.
 
-use crate::common::{raw, until, Channel};
+use crate::support::{raw, until, Channel};
 use crate::torture::aftermath::{assert_counted, look, successor};
 use crate::torture::ground::*;
 use crate::torture::places::kill_everywhere;

@@ -3,7 +3,7 @@
 //! it misses nothing.
 
 use super::sleepers::*;
-use crate::common::{until, Channel};
+use crate::support::{until, Channel};
 use crate::torture::aftermath::{look, successor};
 use crate::torture::ground::*;
 use crate::torture::places::at_every_place;

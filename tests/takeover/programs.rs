@@ -1,6 +1,6 @@
 //! The two programs, killed at random while they work.
 
-use crate::common::{until, Channel};
+use crate::support::{until, Channel};
 use crate::torture::{chance, counted, deadline, lanes, objects, on_stage, run, say, Program};
 use crate::{filler, rounds};
 use std::collections::HashMap;

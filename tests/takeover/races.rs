@@ -1,6 +1,6 @@
 //! Many starters at once, killed while they create the channel and agree on it.
 
-use crate::common::{raw, Channel, Random};
+use crate::support::{raw, Channel, Random};
 use crate::torture::ground::{clear, consumer, drain, options, producer};
 use crate::torture::{
     chance, contents, counted, deadline, fork_with_code, fresh, memory_file, objects, on_stage,

@@ -1,7 +1,7 @@
 //! One role, one successor after the other.
 
-use crate::common::{raw, Channel};
 use crate::rounds;
+use crate::support::{raw, Channel};
 use crate::torture::ground::{clear, consumer, drain, open, options, producer, LANES};
 use crate::torture::{counted, deadline, errno, fork, fresh, objects, on_stage, pipe, say, waited};
 use nix::sys::signal::{kill, Signal};

@@ -2,7 +2,7 @@
 
 use super::ground::{consumer, drain, open, options, producer, text, LANES};
 use super::{fresh, objects};
-use crate::common::Channel;
+use crate::support::Channel;
 use shmdemo::{Deadline, Error, LaneStatus, Producer, Status};
 
 /// What `status` tells, the process that was killed being a zombie: nobody holds anything.

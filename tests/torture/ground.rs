@@ -1,7 +1,7 @@
 //! A small channel in a known state, and what it takes to tell what went through it.
 
 use super::{fresh, objects};
-use crate::common::{raw, Channel};
+use crate::support::{raw, Channel};
 use nix::libc;
 use shmdemo::{Consumer, Deadline, Geometry, Key, Kind, Options, Producer};
 

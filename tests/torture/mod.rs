@@ -15,7 +15,7 @@ pub mod places;
 #[cfg(target_arch = "x86_64")]
 pub mod trace;
 
-use crate::common::{patience, Json, Random};
+use crate::support::{patience, Json, Random};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{sched_getaffinity, sched_setaffinity, CpuSet};

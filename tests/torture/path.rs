@@ -2,7 +2,7 @@
 
 use super::deadline;
 use super::trace::{Reached, Stop, Tracee};
-use crate::common::{raw, Channel, Random};
+use crate::support::{raw, Channel, Random};
 use std::collections::HashMap;
 
 /// Longest part of a path, from one system call or change of the segment to the next, that is

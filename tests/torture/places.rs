@@ -3,7 +3,7 @@
 use super::path::{Path, LONG};
 use super::trace::{Reached, Tracee};
 use super::{deadline, full, next_ids, say, setting, stay};
-use crate::common::{raw, Channel, Random};
+use crate::support::{raw, Channel, Random};
 
 /// Processes that are sent to a place: some turn off on the way, by what the clock or the kernel's
 /// tables say at that moment. Each is killed where it is, and what it left looked at.

@@ -1,0 +1,253 @@
+//! The C library as a package installs it: built by `capi/Makefile`, looked at with binutils, used
+//! by C and C++ programs against the two programs.
+//!
+//! On a board there is no compiler: there the C programs are found like the two programs.
+
+use super::built::{built, there, tool, words};
+use crate::support::{find_program, numbered, run, skipped, Channel, Proc};
+use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+use std::collections::BTreeSet;
+use std::process::Command;
+
+const HEADER: &str = include_str!("../../include/shmdemo.h");
+
+/// A C program: beside the test or in PATH, else built here.
+fn program(name: &str, channel: &Channel, args: &[&str]) -> Option<Command> {
+    let found = find_program(name).or_else(|| built().map(|built| built.programs.join(name)));
+    let mut command = Command::new(found?);
+    command.arg(channel.key.to_string()).args(args);
+    Some(command)
+}
+
+/// The functions that the header declares.
+fn declared() -> BTreeSet<String> {
+    let code: Vec<&str> =
+        HEADER.split("/*").map(|part| part.rsplit("*/").next().unwrap()).collect();
+    let code = code.concat();
+    code.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '('))
+        .filter_map(|word| word.split_once('('))
+        .filter(|(name, _)| name.starts_with("shmdemo_"))
+        .map(|(name, _)| name.to_string())
+        .collect()
+}
+
+#[test]
+fn the_library_exports_what_the_header_declares_and_nothing_else() {
+    let Some(built) = built() else { return };
+    let mut nm = words("nm -D --defined-only --with-symbol-versions");
+    nm.arg(built.lib("libshmdemo.so"));
+    let names: Vec<String> =
+        tool(nm).lines().filter_map(|line| line.split(' ').nth(2).map(String::from)).collect();
+    let (versions, functions): (Vec<&String>, Vec<&String>) =
+        names.iter().partition(|name| name.starts_with("SHMDEMO_"));
+    assert_eq!(versions, ["SHMDEMO_0.1"]);
+    let exported: BTreeSet<String> = functions
+        .into_iter()
+        .map(|name| match name.split_once("@@") {
+            Some((name, "SHMDEMO_0.1")) => name.to_string(),
+            _ => panic!("{name} has another version or none"),
+        })
+        .collect();
+    assert_eq!(exported, declared());
+    assert!(exported.len() > 20, "{exported:?}");
+}
+
+#[test]
+fn the_library_has_its_soname_and_needs_what_every_board_has() {
+    let Some(built) = built() else { return };
+    let mut readelf = words("readelf -dW");
+    readelf.arg(built.lib("libshmdemo.so"));
+    let text = tool(readelf);
+    let all = |tag: &str| -> Vec<&str> {
+        let lines = text.lines().filter(|line| line.contains(tag));
+        lines.filter_map(|line| line.split(['[', ']']).nth(1)).collect()
+    };
+    assert_eq!(all("(SONAME)"), ["libshmdemo.so.0"]);
+    for needed in all("(NEEDED)") {
+        let usual = ["libc.so", "libgcc_s.so", "ld-linux", "libpthread.so", "libdl.so"];
+        assert!(usual.iter().any(|name| needed.starts_with(name)), "needs {needed}");
+    }
+    let whole = built.lib(&format!("libshmdemo.so.{}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(built.lib("libshmdemo.so.0").canonicalize().unwrap(), whole.canonicalize().unwrap());
+}
+
+#[test]
+fn the_header_stands_alone_in_c_and_cpp() {
+    let Some(built) = built() else { return };
+    let text = "#include <shmdemo.h>\n#include <shmdemo.h>\n\
+                int main(void) { return shmdemo_version_number() == SHMDEMO_VERSION_NUMBER; }\n";
+    for standard in ["-std=c99", "-std=c11", "-std=gnu17"] {
+        built.compile(&format!("cc {standard}"), "alone.c", text);
+    }
+    if !there("c++") {
+        return skipped("no c++ to compile the header with");
+    }
+    for standard in ["-std=c++11", "-std=c++20"] {
+        built.compile(&format!("c++ {standard}"), "alone.cpp", text);
+    }
+}
+
+#[test]
+fn a_program_built_with_pkg_config_runs_with_the_shared_library() {
+    let Some(built) = built() else { return };
+    if !there("pkg-config") {
+        return skipped("no pkg-config");
+    }
+    let stage = &built.stage;
+    let asked = |what: &str| {
+        let mut pkg_config = words(&format!("pkg-config {what} shmdemo"));
+        pkg_config.env("PKG_CONFIG_LIBDIR", stage.join("usr/lib/pkgconfig"));
+        pkg_config.env("PKG_CONFIG_SYSROOT_DIR", stage);
+        // Else what looks like the system's own is left out.
+        pkg_config.env("PKG_CONFIG_ALLOW_SYSTEM_CFLAGS", "1");
+        pkg_config.env("PKG_CONFIG_ALLOW_SYSTEM_LIBS", "1");
+        tool(pkg_config)
+    };
+    assert_eq!(asked("--modversion").trim(), env!("CARGO_PKG_VERSION"));
+    let source = stage.join("pkg.c");
+    std::fs::write(&source, include_str!("../../examples/c/producer.c")).expect("a source file");
+    for (name, linking, shared) in
+        [("shared", "--libs", true), ("static", "--static --libs", false)]
+    {
+        if !shared {
+            // Without the shared one beside it the linker takes the archive.
+            std::fs::rename(built.lib("libshmdemo.so"), built.lib("aside")).unwrap();
+        }
+        let mut cc = Command::new("cc");
+        cc.arg("-o").arg(stage.join(name)).arg(&source);
+        cc.args(asked(&format!("--cflags {linking}")).split_whitespace());
+        tool(cc);
+        if !shared {
+            std::fs::rename(built.lib("aside"), built.lib("libshmdemo.so")).unwrap();
+        }
+        let mut readelf = words("readelf -d");
+        readelf.arg(stage.join(name));
+        assert_eq!(tool(readelf).contains("[libshmdemo.so.0]"), shared, "{name}");
+
+        let channel = Channel::new();
+        let server = channel.running(&["--persist"]);
+        let mut producer = Command::new(stage.join(name));
+        producer.arg(channel.key.to_string()).args(["hello", ""]);
+        producer.env("LD_LIBRARY_PATH", stage.join("usr/lib"));
+        run(producer, b"").expect(0);
+        server.wait_stdout("both", |out| out == b"hello\n\n");
+    }
+}
+
+#[test]
+fn every_function_used_rightly_and_wrongly() {
+    let channel = Channel::new();
+    let Some(checks) = program("c_checks", &channel, &[]) else { return };
+    let out = run(checks, b"");
+    let text = out.expect(0).text();
+    let count = text.split(' ').next().and_then(|n| n.parse::<u32>().ok());
+    assert!(count.is_some_and(|n| n > 300), "{text}");
+    channel.assert_gone();
+}
+
+#[test]
+fn c_sends_to_our_server() {
+    let channel = Channel::new();
+    let Some(producer) = program("c_producer", &channel, &["hello", "", "two words"]) else {
+        return;
+    };
+    let server = channel.running(&[]);
+    run(producer, b"").expect(0);
+    run(channel.client(&[]), b"end\n").expect(0);
+    assert_eq!(server.finish().expect(0).text(), "hello\n\ntwo words\n");
+    channel.assert_gone();
+}
+
+#[test]
+fn c_sends_before_there_is_a_server() {
+    let channel = Channel::new();
+    let Some(producer) = program("c_producer", &channel, &["early", "bird"]) else { return };
+    run(producer, b"").expect(0);
+    assert!(channel.status().numbers("sent").contains(&2.0));
+    let server = channel.running(&["--persist"]);
+    server.wait_stdout("both", |out| out == b"early\nbird\n");
+}
+
+#[test]
+fn c_receives_from_our_client_until_it_is_told_to_stop() {
+    let channel = Channel::new();
+    let Some(consumer) = program("c_consumer", &channel, &["-1"]) else { return };
+    let consumer = Proc::spawn(consumer);
+    channel.await_holder(&consumer);
+    let wanted = numbered(5000);
+    run(channel.client(&[]), &wanted).expect(0);
+    consumer.wait_stdout("all of it", |out| out == wanted);
+    consumer.signal(SIGTERM);
+    let out = consumer.finish();
+    assert_eq!((out.expect(0).stdout.len(), &out.stderr[..]), (wanted.len(), ""));
+    // The channel stays for the next one, and a time without messages ends that.
+    run(channel.client(&[]), b"late\n").expect(0);
+    let next = program("c_consumer", &channel, &["0"]).expect("found before");
+    assert_eq!(run(next, b"").expect(0).text(), "late\n");
+}
+
+#[test]
+fn a_killed_c_consumer_leaves_its_role_and_every_message() {
+    let channel = Channel::new();
+    let Some(consumer) = program("c_consumer", &channel, &["-1"]) else { return };
+    let consumer = Proc::spawn(consumer);
+    channel.await_holder(&consumer);
+    let producer = program("c_producer", &channel, &["one"]).expect("built with it");
+    run(producer, b"").expect(0);
+    consumer.wait_stdout("the first", |out| out == b"one\n");
+    consumer.stop();
+    run(channel.client(&[]), &numbered(100)).expect(0);
+    consumer.signal(SIGKILL);
+    assert_eq!(consumer.finish().code(), 137);
+    let server = channel.running(&["--persist"]);
+    server.wait_stdout("the others", |out| out.ends_with(&numbered(100)));
+}
+
+#[test]
+fn in_place_and_in_batches() {
+    let channel = Channel::new();
+    let Some(zero_copy) = program("c_zero_copy", &channel, &["100000"]) else { return };
+    let out = run(zero_copy, b"");
+    // 15 values from n to n + 14 for every n below 100000.
+    let sum: u64 = (0..100_000_u64).map(|n| 15 * n + 105).sum();
+    assert_eq!(out.expect(0).text(), format!("100000 samples, sum {sum}\n"));
+    channel.assert_gone();
+}
+
+#[test]
+fn in_an_event_loop() {
+    let channel = Channel::new();
+    let Some(event_loop) = program("c_event_loop", &channel, &[]) else { return };
+    let mut event_loop = Proc::spawn(event_loop);
+    channel.await_holder(&event_loop);
+    run(channel.client(&[]), b"one\n").expect(0);
+    event_loop.wait_stdout("the first", |out| out == b"one\n");
+    // Its other events.
+    event_loop.write(b"something else\n");
+    let wanted = [b"one\n".to_vec(), numbered(5000)].concat();
+    run(channel.client(&[]), &numbered(5000)).expect(0);
+    event_loop.wait_stdout("all of it", |out| out == wanted);
+    let out = event_loop.finish();
+    assert_eq!((out.expect(0).stdout == wanted, &out.stderr[..]), (true, ""));
+    // And when the channel goes away.
+    let mut event_loop = Proc::spawn(program("c_event_loop", &channel, &[]).expect("found before"));
+    channel.await_holder(&event_loop);
+    run(channel.sub("remove", &["--force"]), b"").expect(0);
+    event_loop.finish_with_stdin().fails(69, &["eidrm"]);
+}
+
+#[test]
+fn failures_have_the_exit_codes_of_the_programs() {
+    let channel = Channel::new();
+    let Some(consumer) = program("c_consumer", &channel, &["0"]) else { return };
+    let server = channel.running(&["--max-message", "5"]);
+    run(consumer, b"").fails(75, &["shmdemo consumer open", &server.pid().to_string()]);
+    let producer = program("c_producer", &channel, &["12345", "123456"]).expect("built with it");
+    run(producer, b"").fails(65, &["6 bytes", "5 bytes"]);
+    server.wait_stdout("what fits", |out| out == b"12345\n");
+    // A segment of somebody else's.
+    let other = Channel::new();
+    crate::support::raw::shm_create(other.key, 4096, 0o600);
+    let producer = program("c_producer", &other, &["x"]).expect("built with it");
+    run(producer, b"").fails(76, &["magic"]);
+}

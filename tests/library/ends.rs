@@ -1,0 +1,163 @@
+//! The library as a program uses it, two ends in one process.
+
+use shmdemo::{Channel, Consumer, Deadline, Error, Key, Kind, Options, Producer, Waited};
+
+fn open(channel: &crate::support::Channel) -> Channel {
+    let key = Key::new(channel.key).expect("a key");
+    Channel::open(&Options::new(key), Deadline::Never).expect("a channel")
+}
+
+fn consumer(channel: &crate::support::Channel) -> Consumer {
+    open(channel).into_consumer().expect("the server role")
+}
+
+fn producer(channel: &crate::support::Channel) -> Producer {
+    open(channel).into_producer(Deadline::Now).expect("a lane")
+}
+
+/// Lane and text of all that there is to look at, in the order it comes in.
+fn seen(consumer: &mut Consumer) -> Vec<(u32, String)> {
+    let mut seen = Vec::new();
+    while let Some(record) = consumer.next_record().expect("a sound ring") {
+        assert_eq!(record.kind(), Kind::Data);
+        let mut text = vec![0; record.len()];
+        record.copy_to(&mut text);
+        seen.push((record.lane(), String::from_utf8(text).expect("text")));
+    }
+    seen
+}
+
+#[test]
+fn a_record_tells_its_lane() {
+    let channel = crate::support::Channel::new();
+    let mut producers = [producer(&channel), producer(&channel), producer(&channel)];
+    for (number, producer) in producers.iter_mut().enumerate() {
+        assert_eq!(producer.lane(), number as u32);
+        producer.send(format!("from {number}").as_bytes(), Deadline::Now).expect("room");
+    }
+    let all = seen(&mut consumer(&channel));
+    assert_eq!(all, [0, 1, 2].map(|lane| (lane, format!("from {lane}"))));
+}
+
+#[test]
+fn a_role_dropped_is_free_for_the_next() {
+    let channel = crate::support::Channel::new();
+    for round in 0..3 {
+        let mut producer = producer(&channel);
+        assert_eq!(producer.lane(), 0, "the lane of round {round} is still held");
+        producer.send(b"one", Deadline::Now).expect("room");
+        let mut consumer = consumer(&channel);
+        assert!(producer.server_present().expect("a channel"));
+        assert_eq!(seen(&mut consumer).len(), 1);
+        consumer.release();
+        drop(consumer);
+        assert!(!producer.server_present().expect("a channel"));
+    }
+}
+
+#[test]
+fn staged_messages_are_sent_when_the_producer_is_dropped() {
+    let channel = crate::support::Channel::new();
+    let mut producer = producer(&channel);
+    for text in ["one", "two"] {
+        let mut slot = producer.try_reserve(3).expect("a sound ring").expect("room");
+        slot.write(0, text.as_bytes());
+        slot.stage(3);
+    }
+    let mut consumer = consumer(&channel);
+    assert_eq!(seen(&mut consumer), [], "staged is not sent");
+    drop(producer);
+    let sent: Vec<String> = seen(&mut consumer).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(sent, ["one", "two"]);
+}
+
+#[test]
+fn what_is_not_released_comes_again_to_the_next_consumer() {
+    let channel = crate::support::Channel::new();
+    let mut producer = producer(&channel);
+    producer.send(b"released", Deadline::Now).expect("room");
+    let mut first = consumer(&channel);
+    seen(&mut first);
+    first.release();
+    producer.send(b"looked at", Deadline::Now).expect("room");
+    assert_eq!(seen(&mut first).len(), 1);
+    assert!(first.holds());
+    drop(first);
+    assert_eq!(seen(&mut consumer(&channel)), [(0, "looked at".to_string())]);
+}
+
+#[test]
+fn a_frozen_consumer_looks_at_nothing_newer() {
+    let channel = crate::support::Channel::new();
+    let mut producer = producer(&channel);
+    let mut consumer = consumer(&channel);
+    producer.send(b"before", Deadline::Now).expect("room");
+    consumer.stop_looking().expect("a sound ring");
+    producer.send(b"after", Deadline::Now).expect("room");
+    assert_eq!(seen(&mut consumer), [(0, "before".to_string())]);
+}
+
+#[test]
+fn a_producer_is_told_that_its_channel_is_about_to_go() {
+    let channel = crate::support::Channel::new();
+    let mut producer = producer(&channel);
+    let mut server = consumer(&channel);
+    assert!(!producer.closing());
+    server.announce_close().expect("a sound ring");
+    assert!(producer.closing());
+    producer.send(b"too late for this server", Deadline::Now).expect("room");
+    assert!(!producer.is_drained().expect("a sound ring"));
+    let lane = producer.lane();
+    // Nobody knows what becomes of the message.
+    let soon = Deadline::after(std::time::Duration::from_millis(20));
+    assert_eq!(producer.finish(soon).expect("a sound channel"), Waited::TimedOut);
+    producer.interrupter().wake();
+    assert_eq!(producer.finish(Deadline::Never).expect("a sound channel"), Waited::Woken);
+    // The server goes without removing: the next one takes it back, and has the message.
+    drop(server);
+    let mut next = consumer(&channel);
+    assert!(!producer.closing());
+    assert_eq!(seen(&mut next), [(lane, "too late for this server".to_string())]);
+}
+
+#[test]
+fn an_end_that_was_taken_is_the_next_consumers_until_it_is_forgotten() {
+    let channel = crate::support::Channel::new();
+    let first = consumer(&channel);
+    assert!(!first.end_pending());
+    first.note_end();
+    drop(first);
+    let second = consumer(&channel);
+    assert!(second.end_pending());
+    second.forget_end();
+    drop(second);
+    assert!(!consumer(&channel).end_pending());
+}
+
+#[test]
+fn a_size_that_no_text_of_the_c_demo_has_makes_nothing() {
+    use shmdemo::shared_use::{look, End, SharedUseSegment, MAX_TEXT_BYTES};
+    let channel = crate::support::Channel::new();
+    let options = Options::new(Key::new(channel.key).expect("a key"));
+    for (bytes, nearest) in
+        [(0, 1), (MAX_TEXT_BYTES + 1, MAX_TEXT_BYTES), (u32::MAX, MAX_TEXT_BYTES)]
+    {
+        let options = options.clone().text_bytes(bytes);
+        match SharedUseSegment::open(&options, End::Server, Deadline::Now).map(drop) {
+            Err(Error::BadGeometry(field)) => assert_eq!(field.expected, nearest),
+            other => panic!("{bytes}: {other:?}"),
+        }
+        channel.assert_gone();
+    }
+    // The largest that there is, written and read to its last byte.
+    let options = options.text_bytes(MAX_TEXT_BYTES);
+    let server = SharedUseSegment::open(&options, End::Server, Deadline::Now).expect("a segment");
+    let client = SharedUseSegment::open(&options, End::Client, Deadline::Now).expect("the same");
+    let text = vec![b'x'; client.longest()];
+    client.write(&text).expect("write");
+    let mut got = vec![0; server.text_bytes()];
+    let length = server.read(&mut got);
+    assert_eq!((length, &got[..length]), (MAX_TEXT_BYTES as usize - 2, &text[..]));
+    assert!(matches!(look(&options.text_bytes(0)).map(drop), Err(Error::BadGeometry(_))));
+    server.remove().expect("remove");
+}

@@ -1,0 +1,10 @@
+//! The library as a Rust program uses it.
+#![deny(unsafe_code)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod corpus;
+mod ends;
+mod forks;
+mod interface;

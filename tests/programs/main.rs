@@ -1,0 +1,25 @@
+//! The two programs from outside: started, fed, stopped and killed as a user or a machine does it.
+//!
+//! One executable, so that a board boots once for all of it.
+#![deny(unsafe_code)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod classic;
+mod commands;
+mod demo;
+mod examples;
+mod exchange;
+mod faults;
+mod inherited;
+mod lanes;
+mod notify;
+mod output;
+mod rules;
+mod sandboxes;
+mod scribble;
+mod stops;
+mod syslog;
+mod system_limits;
+mod trust;

@@ -1,0 +1,108 @@
+//! The documents: every link leads somewhere, the README is one screen and what follows from it.
+
+use crate::support::skipped;
+use crate::support::tree::{files_below, top};
+use std::path::{Path, PathBuf};
+
+/// A README is read, not searched.
+const LONGEST_README: usize = 160;
+
+fn documents(top: &Path) -> Vec<PathBuf> {
+    let files = files_below(top).into_iter();
+    files.filter(|file| file.extension().is_some_and(|end| end == "md")).collect()
+}
+
+/// What stands in `](…)`, outside of code.
+fn links(text: &str) -> Vec<String> {
+    let mut code = false;
+    let plain: String = text
+        .lines()
+        .filter(|line| {
+            code ^= line.starts_with("```");
+            !code
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let targets = plain.split("](").skip(1);
+    targets.map(|rest| rest.split(')').next().unwrap().to_string()).collect()
+}
+
+/// As hosts of repositories make it of a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let Some(top) = top() else { return skipped("the documents are not here") };
+    let mut count = 0;
+    for document in documents(&top) {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for link in links(&text) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            count += 1;
+            let (file, heading) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match file {
+                "" => document.clone(),
+                file => document.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: {link}", document.display());
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#')).map(anchor);
+                assert!(headings.any(|one| one == heading), "{}: {link}", document.display());
+            }
+        }
+    }
+    assert!(count > 30, "only {count} links found");
+}
+
+/// What is not linked from the README, or from what it links to, nobody finds.
+#[test]
+fn every_document_is_linked() {
+    let Some(top) = top() else { return skipped("the documents are not here") };
+    let mut found = vec![top.join("README.md")];
+    let mut at = 0;
+    while at < found.len() {
+        let (page, folder) = (found[at].clone(), found[at].parent().unwrap().to_path_buf());
+        at += 1;
+        for link in links(&std::fs::read_to_string(page).unwrap()) {
+            let file = folder.join(link.split('#').next().unwrap());
+            if file.extension().is_some_and(|end| end == "md") && file.exists() {
+                let file = file.canonicalize().unwrap();
+                if !found.contains(&file) {
+                    found.push(file);
+                }
+            }
+        }
+    }
+    let found: Vec<_> = found.iter().map(|file| file.canonicalize().unwrap()).collect();
+    for document in documents(&top.join("doc")) {
+        let document = document.canonicalize().unwrap();
+        assert!(found.contains(&document), "{} is linked from nowhere", document.display());
+    }
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = include_str!("../../README.md").lines().count();
+    assert!(lines <= LONGEST_README, "README.md has {lines} lines, at most {LONGEST_README}");
+}
+
+/// The project has no address yet: none is made up, and nothing depends on one.
+#[test]
+fn no_address_is_made_up() {
+    let Some(top) = top() else { return skipped("the sources are not here") };
+    let placeholder = ["example", "."].concat();
+    for file in files_below(&top) {
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        for end in ["org", "com", "net"] {
+            let address = format!("{placeholder}{end}");
+            assert!(!text.contains(&address), "{}: {address}", file.display());
+        }
+    }
+}

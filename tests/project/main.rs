@@ -1,0 +1,10 @@
+//! The project's own files: rooms of the sources, documents, manual pages, what the programs are built with.
+#![deny(unsafe_code)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod documents;
+mod manual;
+mod panics;
+mod rooms;
