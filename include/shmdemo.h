@@ -237,7 +237,9 @@ int shmdemo_consumer_wait(shmdemo_consumer *consumer, int32_t timeout_ms);
 
 /* Looks at the next record of any lane, in turn, without copying it. 1: it is in *record and
  * valid until the release; 0: there is none, or the last ones have to be released first.
- * Errors: SHMDEMO_USAGE, SHMDEMO_NOT_OURS (text names lane and field). */
+ * Errors: SHMDEMO_USAGE, SHMDEMO_NOT_OURS: a lane is damaged, which the text names with the field,
+ * once; it is set aside, what was in it is lost, and the next call goes on with the others. It comes
+ * back when its next producer has made it anew. */
 int shmdemo_consumer_peek(shmdemo_consumer *consumer, struct shmdemo_record *record);
 
 /* Releases all records peeked at: they leave the channel, and producers that wait for room are
@@ -281,6 +283,7 @@ struct shmdemo_lane_status {
 	uint32_t refused;          /* messages given up since there was no room in time */
 	uint32_t too_long;         /* messages not sent since they were too long */
 	uint32_t high_water_bytes; /* most bytes that ever were in the ring */
+	uint32_t set_aside;        /* 1: damaged, and looked at no more until made anew */
 };
 
 struct shmdemo_status {

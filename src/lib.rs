@@ -113,8 +113,8 @@
 //!
 //! Whoever may write the segment may write any byte of it at any time. Every such word is read
 //! once and checked (where: see [`layout`]), payloads are copied or passed on, never interpreted.
-//! The worst a hostile peer does is an [`Error::NotOurs`] that names the field, or garbage in its
-//! own messages.
+//! The worst a hostile peer does is an [`Error::NotOurs`] that names lane and field: that lane is set
+//! aside, the others go on, and its next producer makes it anew. Or garbage in messages.
 //!
 //! # What is not here
 //!

@@ -204,6 +204,7 @@ fn program() -> (String, BTreeSet<String>) {
         refused: u32,
         too_long: u32,
         high_water_bytes: u32,
+        set_aside: u32,
     });
     fields!(shmdemo_status {
         size: u32,

@@ -25,6 +25,7 @@ pub struct shmdemo_lane_status {
     pub refused: u32,
     pub too_long: u32,
     pub high_water_bytes: u32,
+    pub set_aside: u32,
 }
 
 /// A channel as an onlooker sees it: see the header.
@@ -56,6 +57,7 @@ const NO_LANE: shmdemo_lane_status = shmdemo_lane_status {
     refused: 0,
     too_long: 0,
     high_water_bytes: 0,
+    set_aside: 0,
 };
 
 impl shmdemo_status {
@@ -71,6 +73,7 @@ impl shmdemo_status {
                 refused: from.refused,
                 too_long: from.too_long,
                 high_water_bytes: from.high_water,
+                set_aside: u32::from(from.set_aside || from.damage.is_some()),
             };
         }
         Self {

@@ -6,7 +6,7 @@ use super::{inspect, Options};
 use crate::error::{Error, Object, Result};
 use crate::ring;
 use crate::segment::atomic::Ordering::Relaxed;
-use crate::segment::layout::{Geometry, LAYOUT_VERSION, MAX_LANES};
+use crate::segment::layout::{BadField, Geometry, LAYOUT_VERSION, MAX_LANES};
 use crate::segment::Segment;
 use crate::sysv::limits::{rmid_forced, RMID_FORCED};
 use crate::sysv::shm::{ShmId, ShmStat};
@@ -31,6 +31,10 @@ pub struct LaneStatus {
     pub too_long: u32,
     /// Most bytes that were queued at once.
     pub high_water: u32,
+    /// The lane is damaged, by what; the numbers above are 0 then.
+    pub damage: Option<BadField>,
+    /// The server has set it aside, until its next producer makes it anew.
+    pub set_aside: bool,
 }
 
 /// A channel as an onlooker sees it.
@@ -80,8 +84,10 @@ impl Status {
         let mut lanes = heapless::Vec::new();
         for number in 0..geometry.lanes {
             let control = segment.control(&geometry, number);
-            let counters = ring::counters(control, geometry.ring_bytes)
-                .map_err(|d| Error::from_damage(key, number, d))?;
+            let (counters, damage) = match ring::counters(control, geometry.ring_bytes) {
+                Ok(counters) => (counters, None),
+                Err(field) => (ring::Counters::default(), Some(field)),
+            };
             let pid = roles.as_ref().and_then(|roles| roles.lane(number).ok().flatten());
             // At most MAX_LANES (checked by `check_header`), so each push finds room.
             let _ = lanes.push(LaneStatus {
@@ -92,6 +98,8 @@ impl Status {
                 refused: counters.refused,
                 too_long: counters.too_long,
                 high_water: counters.high_water,
+                damage,
+                set_aside: control.is_set_aside(),
             });
         }
         Ok(Self {
@@ -274,6 +282,12 @@ impl fmt::Display for Status {
                 lane.too_long,
                 lane.high_water
             )?;
+            if let Some(BadField { field, found, expected }) = lane.damage {
+                writeln!(f, "     damaged: {field} is {found}, expected {expected}")?;
+            }
+            if lane.set_aside {
+                writeln!(f, "     set aside: the next client that has this lane makes it anew")?;
+            }
         }
         Ok(())
     }
@@ -315,7 +329,7 @@ impl fmt::Display for Json<'_> {
                 f,
                 "{}{{\"lane\":{number},\"pid\":{},\"sent\":{},\"received\":{},\
                  \"queued_bytes\":{},\"capacity_bytes\":{},\"refused\":{},\"too_long\":{},\
-                 \"high_water_bytes\":{}}}",
+                 \"high_water_bytes\":{},\"set_aside\":{},\"damage\":",
                 if number == 0 { "" } else { "," },
                 Nullable(lane.pid),
                 lane.sent,
@@ -324,8 +338,16 @@ impl fmt::Display for Json<'_> {
                 geometry.ring_bytes,
                 lane.refused,
                 lane.too_long,
-                lane.high_water
+                lane.high_water,
+                lane.set_aside
             )?;
+            match lane.damage {
+                None => f.write_str("null}")?,
+                Some(BadField { field, found, expected }) => write!(
+                    f,
+                    "{{\"field\":\"{field}\",\"found\":{found},\"expected\":{expected}}}}}"
+                )?,
+            }
         }
         f.write_str("]}")
     }

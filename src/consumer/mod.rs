@@ -8,7 +8,9 @@ use crate::error::{Error, Result, Role};
 use crate::ring::{Found, Rx};
 use crate::segment::layout::{BadField, MAX_LANES};
 use crate::wake::{self, Bed, Interrupter, Look, SpinPolicy, Waited};
+use core::time::Duration;
 
+mod aside;
 #[cfg(feature = "programs")]
 mod lines;
 mod record;
@@ -17,6 +19,10 @@ pub use record::Record;
 
 /// Most records taken from one lane before the next lane has its turn.
 const QUOTA: u32 = 256;
+
+/// The longest that a server which begins waits for who creates, joins or mends: these take
+/// microseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// Most changes of lane between two releases; with more the consumer asks for a release.
 const RUNS: usize = 64;
@@ -43,6 +49,10 @@ pub struct Consumer {
     turn: usize,
     /// Records it may still give before the next one's turn.
     quota: u32,
+    /// Lanes that are set aside, by bits.
+    aside: u32,
+    /// Those of them of which was not told yet, by bits.
+    untold: u32,
     /// What was looked at since the last release, in order.
     runs: heapless::Vec<Run, RUNS>,
     spin: SpinPolicy,
@@ -54,28 +64,39 @@ impl Channel {
     /// Claims the server role.
     ///
     /// # Errors
-    /// [`Error::Busy`] with the pid of the server there is; [`Error::Removed`];
-    /// [`Error::NotOurs`] where a lane's words are damaged.
+    /// [`Error::Busy`] with the pid of the server there is, or of who is stopped halfway through
+    /// creating or mending; [`Error::Removed`].
     pub fn into_consumer(self) -> Result<Consumer> {
         let geometry = self.geometry();
         let claimant = Claimant::this();
         self.roles().claim_server(geometry.lanes).map_err(|e| self.without_role(e))?;
-        let mut lanes = heapless::Vec::new();
-        for number in 0..geometry.lanes {
-            match Rx::new(self.segment().lane(&geometry, number), geometry.max_message) {
-                // There are at most MAX_LANES, so each push finds room.
-                Ok(rx) => drop(lanes.push(rx)),
-                Err(damage) => {
-                    drop(lanes);
-                    self.roles().release_server(geometry.lanes);
-                    return Err(Error::from_damage(self.key(), number, damage));
-                }
-            }
+        // Under the lock: no lane is made anew meanwhile.
+        if let Err(e) = self.roles().lock(Deadline::after(LOCK_WAIT)) {
+            self.roles().release_server(geometry.lanes);
+            return Err(e);
         }
-        let spin = SpinPolicy::new();
-        let runs = heapless::Vec::new();
-        let consumer =
-            Consumer { lanes, used: 0, turn: 0, quota: QUOTA, runs, spin, claimant, channel: self };
+        let (mut lanes, mut aside, mut untold) = (heapless::Vec::new(), 0, 0);
+        for number in 0..geometry.lanes {
+            let lane = self.segment().lane(&geometry, number);
+            let (rx, taken) = Rx::new(lane, geometry.max_message);
+            untold |= u32::from(taken.is_err()) << number;
+            aside |= u32::from(rx.is_aside()) << number;
+            // There are at most MAX_LANES, so each push finds room.
+            let _ = lanes.push(rx);
+        }
+        self.roles().unlock();
+        let consumer = Consumer {
+            lanes,
+            used: 0,
+            turn: 0,
+            quota: QUOTA,
+            aside,
+            untold,
+            runs: heapless::Vec::new(),
+            spin: SpinPolicy::new(),
+            claimant,
+            channel: self,
+        };
         // A predecessor may have been killed while it was closing, or before it rang for room.
         if !consumer.end_pending() {
             consumer.channel.segment().header().withdraw_close();
@@ -90,7 +111,9 @@ impl Consumer {
     /// be released first. Order is kept within a lane.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] naming lane and field, where a producer wrote what it must not.
+    /// [`Error::NotOurs`] naming lane and field, where somebody wrote what must not be there: once.
+    /// That lane is set aside, and what was in it lost; the next call goes on with the others. It
+    /// comes back when its next producer has made it anew.
     #[inline]
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>> {
         let Some((lane, found)) = self.advance()? else { return Ok(None) };
@@ -103,15 +126,18 @@ impl Consumer {
         if !self.claimant.is_this() {
             return Err(self.claimant.error(self.channel.key(), Role::Server));
         }
+        if self.aside != 0 {
+            self.see_to_aside()?;
+        }
         // Every lane once; one whose turn is over comes again at the end.
         let mut left = self.lanes.len();
         while left > 0 {
             let lane = self.turn;
             if self.quota > 0 {
                 let ready = self.lanes[lane].ready();
-                if ready.map_err(|d| self.damage(lane, d))? && self.open_run(lane) {
+                if ready.map_err(|d| self.set_aside(lane, d))? && self.open_run(lane) {
                     let next = self.lanes[lane].next();
-                    if let Some(found) = next.map_err(|d| self.damage(lane, d))? {
+                    if let Some(found) = next.map_err(|d| self.set_aside(lane, d))? {
                         self.quota -= 1;
                         if let Some(run) = self.runs.last_mut() {
                             run.records += 1;
@@ -154,10 +180,6 @@ impl Consumer {
         self.claimant.check(self.channel.key(), Role::Server)
     }
 
-    fn damage(&self, lane: usize, damage: BadField) -> Error {
-        Error::from_damage(self.channel.key(), lane as u32, damage)
-    }
-
     /// Are there records looked at and not released yet?
     pub fn holds(&self) -> bool {
         self.lanes.iter().any(Rx::holds)
@@ -197,7 +219,9 @@ impl Consumer {
                 let rx = &mut self.lanes[run.lane];
                 let before = rx.position();
                 let next = rx.next();
-                let Some(found) = next.map_err(|d| self.damage(run.lane, d))? else { break 'all };
+                let Some(found) = next.map_err(|d| self.set_aside(run.lane, d))? else {
+                    break 'all;
+                };
                 let size = found.len as usize + extra;
                 if size > left {
                     self.lanes[run.lane].seek(before);
@@ -220,14 +244,24 @@ impl Consumer {
     /// [`Error::Removed`]; [`Error::NotOurs`] naming lane and field.
     pub fn wait(&mut self, deadline: Deadline) -> Result<Waited> {
         self.check_claimed_here()?;
+        if self.aside != 0 {
+            self.see_to_aside()?;
+        }
         let (key, roles) = (self.channel.key(), *self.channel.roles());
         let doorbell = &self.channel.segment().header().server_bell;
         let bed = Bed { bell: roles.server_bell(), deadline, longest: None };
-        let (lanes, used) = (&mut self.lanes, &mut self.used);
+        let (lanes, used, mut damaged) = (&mut self.lanes, &mut self.used, None);
         let end = wake::sleep(doorbell, &bed, 0, &mut self.spin, &mut |how| {
             let ready = look(lanes, used, how, &roles);
-            ready.map_err(|(lane, damage)| Error::from_damage(key, lane, damage))
-        })?;
+            ready.map_err(|(lane, damage)| {
+                damaged = Some((lane as usize, damage));
+                Error::from_damage(key, lane, damage)
+            })
+        });
+        if let Some((lane, field)) = damaged {
+            return Err(self.set_aside(lane, field));
+        }
+        let end = end?;
         match end {
             Waited::Ready => return Ok(Waited::Ready),
             // A producer may have been the one that rang, and wait for room.
@@ -250,11 +284,14 @@ impl Consumer {
     /// # Errors
     /// As [`next_record`](Self::next_record).
     pub fn stop_looking(&mut self) -> Result<()> {
-        let key = self.channel.key();
+        let mut damaged = None;
         for (lane, rx) in self.lanes.iter_mut().enumerate() {
-            rx.stop_looking().map_err(|d| Error::from_damage(key, lane as u32, d))?;
+            if let Err(field) = rx.stop_looking() {
+                damaged = Some((lane, field));
+            }
         }
-        Ok(())
+        // The last of them; each that was not seen is as good as told: it is looked at no more.
+        damaged.map_or(Ok(()), |(lane, field)| Err(self.set_aside(lane, field)))
     }
 
     /// Notes in the segment that an End record was taken, before it is released: should this
@@ -312,7 +349,7 @@ fn look(
         if how == Look::Quick && *used & (1 << lane) == 0 {
             continue;
         }
-        if rx.ready().map_err(|damage| (lane, damage))? {
+        if rx.ready().map_err(|damage| (lane, damage))? || rx.is_made_anew() {
             *used |= 1 << lane;
             return Ok(true);
         }

@@ -91,12 +91,19 @@ impl fmt::Display for Error {
                      tells; wait longer, or create the channel with larger rings"
                 ),
             },
-            Error::NotOurs { key, object, lane, field } => {
+            Error::NotOurs { key, lane: Some(lane), field, .. } => {
+                let BadField { field, found, expected } = field;
+                write!(
+                    f,
+                    "lane {lane} of key {key} is damaged (EBADMSG): {field} is {found} \
+                     (0x{found:x}), expected {expected} (0x{expected:x}); it is set aside, what was \
+                     in it is lost, the other lanes go on: start its client again, which makes the \
+                     lane anew"
+                )
+            }
+            Error::NotOurs { key, object, field, .. } => {
                 let BadField { field, found, expected } = field;
                 write!(f, "the {object} of key {key} is not a channel of this version or is damaged (EBADMSG): ")?;
-                if let Some(lane) = lane {
-                    write!(f, "lane {lane}: ")?;
-                }
                 write!(
                     f,
                     "{field} is {found} (0x{found:x}), expected {expected} (0x{expected:x}); it \

@@ -33,12 +33,21 @@ impl Producer {
         self.tx.is_drained().map_err(|d| Error::from_damage(self.channel.key(), self.lane, d))
     }
 
+    /// Fails where the server has set the lane aside.
+    pub(super) fn check_lane(&self) -> Result<()> {
+        match self.tx.control().aside_field() {
+            Some(field) => Err(self.damage(field)),
+            None => Ok(()),
+        }
+    }
+
     /// Fails where the channel was removed and not all that was sent had been received.
     ///
     /// # Errors
     /// [`Error::Removed`]; [`Error::NotOurs`] where the lane's words are damaged.
     pub fn check(&mut self) -> Result<()> {
         self.check_claimant()?;
+        self.check_lane()?;
         match self.channel.check() {
             // Removed comes after released, so this look is the last word.
             Err(e) if e.is_removed() && self.is_drained()? => Ok(()),
@@ -75,6 +84,9 @@ impl Producer {
         // `closing` is asked after the last commit: a server that has not said it yet will see
         // that commit. One that is killed meanwhile rings by that.
         let waited = wake::sleep(&control.room_bell, &bed, need, &mut self.spin, &mut |_| {
+            if let Some(field) = control.aside_field() {
+                return Err(Error::from_damage(key, lane, field));
+            }
             let drained = tx.is_drained().map_err(|d| Error::from_damage(key, lane, d))?;
             Ok(drained || !header.is_closing())
         });

@@ -11,6 +11,7 @@ use crate::sysv::SysError;
 use crate::wake::{self, Bed, Interrupter, SpinPolicy, Waited};
 use core::time::Duration;
 
+mod anew;
 mod finish;
 mod slot;
 
@@ -66,17 +67,17 @@ impl Channel {
     ///
     /// # Errors
     /// [`Error::TimedOut`] while other clients hold all lanes; [`Error::Removed`];
-    /// [`Error::NotOurs`] where the lane's words are damaged.
+    /// [`Error::NotOurs`] where the lane is damaged and a server holds on to it.
     pub fn into_producer(self, deadline: Deadline) -> Result<Producer> {
         let geometry = self.geometry();
         let claimant = Claimant::this();
         let claimed = self.roles().claim_lane(geometry.lanes, deadline);
         let lane = claimed.map_err(|e| self.without_role(e))?;
-        let tx = match Tx::new(self.segment().lane(&geometry, lane), geometry.max_message) {
+        let tx = match self.take_up(lane) {
             Ok(tx) => tx,
-            Err(damage) => {
+            Err(e) => {
                 self.roles().release_lane(lane);
-                return Err(Error::from_damage(self.key(), lane, damage));
+                return Err(e);
             }
         };
         let spin = SpinPolicy::new();
@@ -179,6 +180,9 @@ impl Producer {
             let control = self.channel.segment().control(&self.channel.geometry(), lane);
             let (tx, spin) = (&mut self.tx, &mut self.spin);
             let end = wake::sleep(&control.room_bell, &bed, need, spin, &mut |_| {
+                if let Some(field) = control.aside_field() {
+                    return Err(Error::from_damage(key, lane, field));
+                }
                 reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
                 Ok(reserved.is_some())
             })?;
@@ -279,6 +283,7 @@ impl Producer {
     /// as far as the words tell, the ring tells of the semaphores, and one call is enough.
     #[cfg(feature = "programs")]
     pub(crate) fn check_before_batch(&self) -> Result<()> {
+        self.check_lane()?;
         match self.channel.segment().header().server_bell.has_sleeper() {
             true => self.channel.check_segment(),
             false => self.channel.check(),

@@ -16,7 +16,7 @@ pub(super) fn advice(error: &Error) -> &'static str {
             "see `shmdemo-server status`, --timeout, --size"
         }
         Error::TimedOut { awaited: Awaited::Taken(_), .. } => "see --timeout",
-        Error::NotOurs { .. } => "`shmdemo-server remove --force`, or see --key",
+        Error::NotOurs { lane: None, .. } => "`shmdemo-server remove --force`, or see --key",
         Error::NotAccepted { object, why, .. } => match (why, object) {
             (Refusal::OpenToAll, Object::Segment | Object::Semaphores) => {
                 "`shmdemo-server set --mode 0600`, or see --mode"

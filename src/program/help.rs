@@ -143,6 +143,7 @@ mod tests {
     #[test]
     fn security_page_is_in_step() {
         let files = [
+            ("aside.rs", include_str!("../../tests/programs/aside.rs")),
             ("commands.rs", include_str!("../../tests/programs/commands.rs")),
             ("exchange.rs", include_str!("../../tests/programs/exchange.rs")),
             ("rules.rs", include_str!("../../tests/programs/rules.rs")),

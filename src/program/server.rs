@@ -3,6 +3,7 @@
 use super::args::{Protocol, Serve};
 use super::notify::Notify;
 use super::{exit, server_demo, signals, stdio};
+use crate::layout::MAX_LANES;
 use crate::{Channel, Consumer, Deadline, Kind};
 use anyhow::{Context, Result};
 
@@ -37,7 +38,8 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
     let longest = consumer.channel().geometry().max_message as usize + args.prefix.len() + 1;
     // Made once, and not on the stack, which may be small.
     let out = vec![0; BATCH + longest];
-    let mut printer = Printer { args, consumer, notify, longest, out, filled: 0 };
+    let damaged = [0; MAX_LANES as usize];
+    let mut printer = Printer { args, consumer, notify, longest, out, filled: 0, damaged };
     if args.persist {
         printer.consumer.forget_end();
     }
@@ -48,7 +50,9 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
         }
         Err(e) if is_removed(&e) => {
             // What is still in the segment is printed; nobody else can get at it any more.
-            printer.consumer.stop_looking()?;
+            if let Err(e) = printer.consumer.stop_looking() {
+                printer.told(e)?;
+            }
             printer.drain(false)?;
             return Err(e);
         }
@@ -70,7 +74,9 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
         log::info!("gave the server role back, detached; the segment of key {key} stays");
         return Ok(code);
     }
-    printer.consumer.announce_close()?;
+    if let Err(e) = printer.consumer.announce_close() {
+        printer.told(e)?;
+    }
     printer.drain(false)?;
     printer.consumer.channel().remove()?;
     drop(printer);
@@ -92,6 +98,8 @@ struct Printer<'a> {
     out: Vec<u8>,
     /// Bytes to be written.
     filled: usize,
+    /// How often each lane was found damaged.
+    damaged: [u32; MAX_LANES as usize],
 }
 
 impl Printer<'_> {
@@ -108,8 +116,24 @@ impl Printer<'_> {
                 return Ok(Done::Signal(number));
             }
             // Whatever it is that ended the wait: the loop looks at all of it.
-            let _ = self.consumer.wait(self.notify.deadline())?;
+            if let Err(e) = self.consumer.wait(self.notify.deadline()) {
+                self.told(e)?;
+            }
         }
+    }
+
+    /// One bad lane is one bad lane: it is told, and the others go on. Somebody who damages a lane again
+    /// and again is told of less and less often.
+    fn told(&mut self, error: crate::Error) -> Result<()> {
+        let crate::Error::NotOurs { lane: Some(lane), .. } = error else {
+            return Err(error.into());
+        };
+        let times = &mut self.damaged[lane as usize];
+        *times = times.saturating_add(1);
+        if times.is_power_of_two() {
+            log::error!("{error} (seen {times} times)");
+        }
+        Ok(())
     }
 
     /// Prints and releases all that is there. If it may `stop`, it does so at the end word
@@ -130,10 +154,11 @@ impl Printer<'_> {
                 let record = match self.consumer.next_record() {
                     Ok(Some(record)) => record,
                     Ok(None) => break,
-                    Err(damage) => {
+                    Err(e) => {
                         // What came before it is good.
                         self.flush()?;
-                        return Err(damage.into());
+                        self.told(e)?;
+                        continue;
                     }
                 };
                 if record.kind() == Kind::End {

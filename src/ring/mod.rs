@@ -7,6 +7,7 @@
 //! `ring_bytes` queued and be a multiple of 8, a record must be of a known kind, not longer than
 //! `max_message`, and end before both the published position and the ring's end.
 
+mod aside;
 mod rx;
 mod tx;
 
@@ -74,7 +75,7 @@ fn set_mark(marks: &[Mark; 2], old: u32, new: u32, count: u32) {
     mark.count.store(count, Relaxed);
 }
 
-/// First values of a new lane: empty, at `position` (0; tests begin near the wrap).
+/// First values of a lane: empty, at `position` (0; tests begin near the wrap).
 pub(crate) fn init(control: &LaneControl, position: u32) {
     for marks in [&control.producer.marks, &control.consumer.marks] {
         for mark in marks {

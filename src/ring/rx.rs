@@ -24,39 +24,89 @@ pub(crate) struct Rx {
     tail: u32,
     /// What is committed from now on is not looked at.
     stopped: bool,
+    /// The number under which the lane is set aside; `None`: it is in use.
+    aside: Option<u32>,
     /// Bytes released since the producer was last seen to: see [`in_doubt`](Self::in_doubt).
     moved: u32,
 }
 
 impl Rx {
-    /// Takes up the consumer's end where the last consumer left it.
+    /// Takes up the consumer's end where the last consumer left it. A lane that is damaged is set
+    /// aside; that it was already, when the last consumer ended, is no news.
     ///
     /// The caller holds the server's role, so nobody else writes the consumer's words.
-    pub(crate) fn new(lane: LaneMemory, max_message: u32) -> Result<Self, BadField> {
-        // Acquire: a predecessor on another processor may have published it.
-        let head = lane.consumer.head.load(Acquire);
-        if head % RECORD_ALIGN != 0 {
-            return Err(BadField { field: "head", found: head, expected: 0 });
-        }
-        let received = count_at(&lane.consumer.marks, head).ok_or(BadField {
-            field: "head_marks",
-            found: lane.consumer.marks[0].position.load(Relaxed),
-            expected: head,
-        })?;
+    pub(crate) fn new(lane: LaneMemory, max_message: u32) -> (Self, Result<(), BadField>) {
         let mut rx = Self {
             lane,
             max_message,
-            head,
-            released: received,
-            received,
-            cursor: head,
-            tail: head,
+            head: 0,
+            released: 0,
+            received: 0,
+            cursor: 0,
+            tail: 0,
             stopped: false,
+            aside: None,
             // What a predecessor did is not known.
             moved: u32::MAX,
         };
-        rx.reload_tail()?;
-        Ok(rx)
+        if rx.lane.is_set_aside() {
+            rx.set_aside();
+            return (rx, Ok(()));
+        }
+        let taken = rx.take_up();
+        if taken.is_err() {
+            rx.set_aside();
+        }
+        (rx, taken)
+    }
+
+    /// Takes up what stands in the lane's words.
+    fn take_up(&mut self) -> Result<(), BadField> {
+        // Acquire: a predecessor on another processor may have published it.
+        let head = self.lane.consumer.head.load(Acquire);
+        if head % RECORD_ALIGN != 0 {
+            return Err(BadField { field: "head", found: head, expected: 0 });
+        }
+        let received = count_at(&self.lane.consumer.marks, head).ok_or(BadField {
+            field: "head_marks",
+            found: self.lane.consumer.marks[0].position.load(Relaxed),
+            expected: head,
+        })?;
+        (self.head, self.cursor, self.tail) = (head, head, head);
+        (self.released, self.received) = (received, received);
+        self.reload_tail()
+    }
+
+    /// Looks at the lane no more, until it is made anew. What was looked at can still be released.
+    pub(crate) fn set_aside(&mut self) {
+        self.aside = Some(self.lane.put_aside());
+        self.tail = self.cursor;
+        self.stopped = true;
+    }
+
+    /// Is the lane set aside?
+    pub(crate) fn is_aside(&self) -> bool {
+        self.aside.is_some()
+    }
+
+    /// What is wrong with a lane that is set aside, as it stands there now.
+    pub(crate) fn damage(&mut self) -> BadField {
+        let found = self.aside.unwrap_or(0);
+        let now = self.take_up().err();
+        self.tail = self.cursor;
+        now.unwrap_or(BadField { field: "set_aside", found, expected: found.wrapping_sub(1) })
+    }
+
+    /// Was the lane set aside, and made anew since?
+    pub(crate) fn is_made_anew(&self) -> bool {
+        self.aside.is_some_and(|number| self.lane.is_made_anew(number))
+    }
+
+    /// Takes up a lane that was made anew.
+    pub(crate) fn take_up_anew(&mut self) -> Result<(), BadField> {
+        self.aside = None;
+        self.stopped = false;
+        self.take_up()
     }
 
     fn reload_tail(&mut self) -> Result<(), BadField> {
@@ -181,7 +231,9 @@ impl Rx {
     /// Looks at nothing that is committed after this call: an end that a busy producer can't
     /// put off.
     pub(crate) fn stop_looking(&mut self) -> Result<(), BadField> {
-        self.reload_tail()?;
+        if self.aside.take().is_none() {
+            self.reload_tail()?;
+        }
         self.stopped = true;
         Ok(())
     }

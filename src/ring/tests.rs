@@ -12,7 +12,7 @@ fn lane(ring: u32, position: u32) -> (Lane, Tx, Rx) {
     let lane = Lane::alone(ring);
     init(lane.control(), position);
     let tx = Tx::new(lane.memory(), MAX).unwrap();
-    let rx = Rx::new(lane.memory(), MAX).unwrap();
+    let rx = Rx::new(lane.memory(), MAX).0;
     (lane, tx, rx)
 }
 
@@ -107,7 +107,7 @@ fn what_is_not_committed_is_not_seen_and_what_is_not_released_comes_again() {
     assert_eq!(rx.next().unwrap().unwrap().len, 5);
     assert_eq!(rx.next().unwrap().unwrap().len, 0);
     // A consumer that was killed before it released.
-    let mut rx = Rx::new(lane.memory(), MAX).unwrap();
+    let mut rx = Rx::new(lane.memory(), MAX).0;
     assert_eq!(pop(&mut rx).unwrap(), b"first");
     assert_eq!(rx.next().unwrap().unwrap().len, 0);
     rx.rewind();
@@ -268,4 +268,34 @@ fn a_full_ring_says_so_and_damage_of_the_head_is_named() {
     assert!(tx.reserve(24).unwrap().is_none());
     pop(&mut rx).unwrap();
     assert!(tx.reserve(24).unwrap().is_some());
+}
+
+#[test]
+fn a_lane_set_aside_comes_back_when_it_is_made_anew() {
+    let (lane, mut tx, mut rx) = lane(256, 48);
+    assert!(push(&mut tx, b"good"));
+    assert_eq!(pop(&mut rx).unwrap(), b"good");
+    lane.control().producer.tail.store(20, Relaxed);
+    rx.next().unwrap_err();
+    rx.set_aside();
+    assert!(lane.control().is_set_aside() && rx.is_aside());
+    // Whatever is done to its words: it is looked at no more.
+    assert!(!rx.ready().unwrap() && rx.next().unwrap().is_none() && !rx.is_made_anew());
+    lane.control().make_anew();
+    assert!(rx.is_made_anew() && !lane.control().is_set_aside());
+    let mut tx = Tx::new(lane.memory(), MAX).unwrap();
+    assert!(push(&mut tx, b"new"));
+    assert!(!rx.ready().unwrap(), "looked at before it was taken up");
+    rx.take_up_anew().unwrap();
+    assert_eq!(pop(&mut rx).unwrap(), b"new");
+    assert_eq!(counters(lane.control(), 256).unwrap().received, 1);
+    // The next server leaves one set aside alone, and takes up one made anew as any other.
+    lane.control().condemn();
+    rx.next().unwrap_err();
+    rx.set_aside();
+    let (next, found) = Rx::new(lane.memory(), MAX);
+    assert!(next.is_aside() && found.is_ok());
+    lane.control().make_anew();
+    let (next, found) = Rx::new(lane.memory(), MAX);
+    assert!(!next.is_aside() && found.is_ok());
 }

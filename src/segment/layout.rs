@@ -26,6 +26,7 @@
 //! | +28 | `high_water` | producer | most bytes that ever were queued |
 //! | +64 | `head` | consumer, Release | position of the first record not yet released |
 //! | +68 | `head_marks` | consumer | two of (position, messages received up to there) |
+//! | +84 | `set_aside` | server; producer, Release | odd: the server found the lane damaged and looks at it no more, until its next producer has made it anew |
 //! | +128 | `room_bell` | see doorbell | where this lane's producer sleeps |
 //! | +192 | ring | producer | the records |
 //! | **doorbell** | | | |
@@ -55,7 +56,7 @@ use super::atomic::AtomicU32;
 /// First word of the segment: the bytes `SHMD` on a little-endian machine.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"SHMD");
 /// Version of this map. It changes with any change of it; there is no mixed operation.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 /// Value of `state` once the creator is done.
 pub const STATE_READY: u32 = u32::from_le_bytes(*b"REDY");
 
@@ -135,11 +136,12 @@ pub(crate) struct ProducerLine {
     pub high_water: AtomicU32,
 }
 
-/// What the consumer alone writes of a lane.
+/// What the consumer writes of a lane; `set_aside` also who makes the lane anew.
 #[repr(C, align(64))]
 pub(crate) struct ConsumerLine {
     pub head: AtomicU32,
     pub marks: [Mark; 2],
+    pub set_aside: AtomicU32,
 }
 
 /// A lane without its ring, which follows it.
@@ -196,6 +198,7 @@ const _: () = {
     assert!(offset_of!(LaneControl, consumer) == 64);
     assert!(offset_of!(ConsumerLine, head) == 0);
     assert!(offset_of!(ConsumerLine, marks) == 4);
+    assert!(offset_of!(ConsumerLine, set_aside) == 20);
     assert!(offset_of!(LaneControl, room_bell) == 128);
     assert!(offset_of!(Doorbell, awaiting) == 0);
     assert!(offset_of!(Doorbell, need) == 4);

@@ -27,7 +27,8 @@ fn every_reader_survives_every_image() {
     // All four readers see a damaged header; who reads the words sees damaged words.
     assert_eq!(fields("no lanes"), ["lanes"; 4]);
     assert_eq!(fields("lane 1 first record of kind 0"), ["kind"]);
-    assert_eq!(fields("lane 0 tail -1"), ["tail"; 3]);
+    // A producer makes the lane anew, and an onlooker tells of it in the status.
+    assert_eq!(fields("lane 0 tail -1"), ["tail"]);
 }
 
 #[test]

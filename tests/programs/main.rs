@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aside;
 mod classic;
 mod commands;
 mod demo;

@@ -1,7 +1,7 @@
 //! A live hostile peer: it writes random and adversarial words into the segment while the two
 //! programs work.
 //!
-//! Allowed: a program goes on, or ends with exit code 76 naming the field. Not allowed: a signal,
+//! Allowed: the server goes on, a client ends with exit code 76 naming the field. Not allowed: a signal,
 //! a panic, a hang, growing memory. Where only the doorbells are scribbled upon, nothing may be
 //! lost either.
 //!
@@ -95,19 +95,21 @@ fn endless(client: &mut Proc) {
     });
 }
 
-/// Ended by itself: then by naming the field that is wrong.
+/// Ended by itself: a client by naming the field that is wrong, or since the server is gone; a server by
+/// what looks like an end word, and never by damage, which it tells and sets aside. Was any seen?
 #[track_caller]
-fn ended_well(mut program: Proc, round: &str) -> bool {
+fn ended_well(mut program: Proc, by_itself: &[i32], round: &str) -> bool {
     if program.alive() {
         program.signal(SIGTERM);
         let out = program.finish_with_stdin();
         // By the signal, or it saw damage on its way out.
-        assert!([0, 76, 143].contains(&out.code()), "{round}: {}: {}", out.code(), out.stderr);
-        return false;
+        let expected = [&[0, 143][..], by_itself].concat();
+        assert!(expected.contains(&out.code()), "{round}: {}: {}", out.code(), out.stderr);
+        return out.stderr.contains("damaged");
     }
     let out = program.finish_with_stdin();
-    out.fails(76, &["expected"]);
-    true
+    assert!(by_itself.contains(&out.code()), "{round}: {}: {}", out.code(), out.stderr);
+    out.stderr.contains("damaged")
 }
 
 fn round(number: usize, random: &mut Random) -> bool {
@@ -144,13 +146,13 @@ fn round(number: usize, random: &mut Random) -> bool {
         }
         return false;
     }
-    let client_saw = ended_well(client, &name);
-    let server_saw = ended_well(server, &name);
+    let client_saw = ended_well(client, &[69, 76], &name);
+    let server_saw = ended_well(server, &[0], &name);
     client_saw || server_saw
 }
 
 #[test]
-fn a_scribbling_peer_does_no_more_than_end_them_with_76() {
+fn a_scribbling_peer_does_no_more_than_end_clients_with_76() {
     let default = if cfg!(target_arch = "arm") { 8 } else { 40 };
     let rounds = std::env::var("SHMDEMO_SCRIBBLES").ok();
     let rounds = rounds.map_or(default, |n| n.parse().expect("SHMDEMO_SCRIBBLES: a number"));

@@ -32,6 +32,20 @@ impl Json {
         }
     }
 
+    /// The member of this name.
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        let Json::Object(members) = self else { return None };
+        members.iter().find(|(of, _)| of == name).map(|(_, value)| value)
+    }
+
+    /// The members of a list.
+    pub fn items(&self) -> &[Json] {
+        match self {
+            Json::List(list) => list,
+            _ => &[],
+        }
+    }
+
     /// Whether this number is anywhere in it, as a number.
     pub fn holds(&self, number: i64) -> bool {
         let mut found = false;

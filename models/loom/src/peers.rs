@@ -83,7 +83,7 @@ impl Channel {
     }
 
     pub fn receiver(self: &Arc<Self>) -> Receiver {
-        let rx = |lane: &(Lane, Bell)| Rx::new(lane.0.memory(), MAX).unwrap();
+        let rx = |lane: &(Lane, Bell)| Rx::new(lane.0.memory(), MAX).0;
         let receiver =
             Receiver { channel: self.clone(), lanes: self.lanes.iter().map(rx).collect() };
         // As `Channel::into_consumer`: what a predecessor released and did not ring for.

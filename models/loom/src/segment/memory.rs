@@ -55,7 +55,7 @@ impl Lane {
                 refused: word(),
                 high_water: word(),
             },
-            consumer: ConsumerLine { head: word(), marks: marks() },
+            consumer: ConsumerLine { head: word(), marks: marks(), set_aside: word() },
             room_bell: doorbell(),
         };
         let lane =
