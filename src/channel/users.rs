@@ -6,15 +6,15 @@
 //! Source: [user_namespaces(7)](https://man7.org/linux/man-pages/man7/user_namespaces.7.html),
 //! section "Unmapped user and group IDs".
 
-use std::fs::read_to_string;
+use crate::sysv::proc;
 
 /// Does this number stand for users that have none here, so that it says nothing of who it is?
 ///
 /// Where `/proc` does not tell, the overflow uid counts as that: it is refused, not trusted.
 pub(crate) fn is_nobodys(uid: u32) -> bool {
-    let overflow = read_to_string("/proc/sys/kernel/overflowuid").ok();
+    let overflow = proc::read("/proc/sys/kernel/overflowuid");
     let overflow = overflow.and_then(|text| text.trim().parse().ok()).unwrap_or(65_534);
-    uid == overflow && !read_to_string("/proc/self/uid_map").is_ok_and(|map| maps(&map, uid))
+    uid == overflow && !proc::read("/proc/self/uid_map").is_some_and(|map| maps(&map, uid))
 }
 
 /// Is `uid` in one of the ranges of this map: the first one inside, outside, how many?

@@ -2,7 +2,7 @@
 
 use super::{exit, finish, logging, stdio, Failure};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -35,7 +35,8 @@ fn program_of(prefix: &str, word: &OsStr) -> Program {
 pub fn named() -> ExitCode {
     let mut words = std::env::args_os();
     let path = words.next().unwrap_or_default();
-    let called_by = Path::new(&path).file_name().unwrap_or_default();
+    let called_by = path.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let called_by = OsStr::from_bytes(called_by);
     let (mut program, mut first) = (program_of("shmdemo-", called_by), None);
     if program == Program::Neither {
         first = words.next();

@@ -4,9 +4,10 @@
 
 use crate::Interrupter;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{open, OFlag};
 use nix::libc;
 use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::stat::Mode;
 use std::os::fd::IntoRawFd;
 use std::sync::atomic::{compiler_fence, AtomicBool, AtomicI32, Ordering};
 
@@ -30,7 +31,7 @@ static INSTEAD_OF_STDIN: AtomicI32 = AtomicI32::new(-1);
 /// and returns at once. So a read needs no other signal mask, and no poll(2) before it. Only the
 /// number 0 of this process changes: who shares the file that was stdin sees nothing of it.
 pub(super) fn end_reads() -> std::io::Result<()> {
-    let instead = match std::fs::File::open("/") {
+    let instead = match open("/", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
         Ok(folder) => folder.into_raw_fd(),
         // Not to be opened by everybody; a pipe that nobody writes to takes one descriptor more.
         Err(_) => nix::unistd::pipe2(OFlag::O_CLOEXEC)?.0.into_raw_fd(),

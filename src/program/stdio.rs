@@ -5,13 +5,12 @@
 use super::{exit, signals, Failure};
 use anyhow::Result;
 use nix::errno::Errno;
-use nix::fcntl::{fcntl, FcntlArg, OFlag};
+use nix::fcntl::{fcntl, open, FcntlArg, OFlag};
 use nix::libc;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use nix::sys::stat::{fstat, SFlag};
+use nix::sys::stat::{fstat, Mode, SFlag};
 use nix::unistd::{lseek, Whence};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which of the descriptors 0 to 2 were closed (`>&-`) when the program began?
@@ -151,11 +150,11 @@ fn last_byte() -> Option<u8> {
     let flags = OFlag::from_bits_truncate(fcntl(stdout.as_fd(), FcntlArg::F_GETFL).ok()?);
     let appends = flags.contains(OFlag::O_APPEND);
     let whence = if appends { Whence::SeekEnd } else { Whence::SeekCur };
-    let at = u64::try_from(lseek(stdout.as_fd(), 0, whence).ok()?).ok()?;
-    let file = std::fs::File::open("/proc/self/fd/1").ok()?;
+    let at = lseek(stdout.as_fd(), 0, whence).ok()?;
+    let file = open("/proc/self/fd/1", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
     let mut byte = [0];
-    file.read_exact_at(&mut byte, at.checked_sub(1)?).ok()?;
-    Some(byte[0])
+    lseek(&file, at.checked_sub(1)?, Whence::SeekSet).ok()?;
+    (nix::unistd::read(&file, &mut byte) == Ok(1)).then_some(byte[0])
 }
 
 /// Prints a text that is no message: help, version, status.

@@ -1,6 +1,6 @@
 //! Which limit of the system was met, its value, and how to raise it; what else a failed call means.
 
-use super::{info, shm, SysError};
+use super::{info, proc, shm, SysError};
 use core::fmt;
 use nix::errno::Errno;
 
@@ -12,7 +12,7 @@ pub(crate) const FILTERED: &str =
 
 /// Has the kernel System V IPC, as far as `/proc` tells?
 pub(crate) fn kernel_has_sysv() -> bool {
-    std::path::Path::new("/proc/sysvipc").exists()
+    nix::unistd::access("/proc/sysvipc", nix::unistd::AccessFlags::F_OK).is_ok()
 }
 
 /// Does the kernel remove a segment with the last program that uses it
@@ -20,8 +20,7 @@ pub(crate) fn kernel_has_sysv() -> bool {
 ///
 /// Source: [proc_sys_kernel(5)](https://man7.org/linux/man-pages/man5/proc_sys_kernel.5.html).
 pub(crate) fn rmid_forced() -> bool {
-    std::fs::read_to_string("/proc/sys/kernel/shm_rmid_forced")
-        .is_ok_and(|text| text.starts_with('1'))
+    proc::read("/proc/sys/kernel/shm_rmid_forced").is_some_and(|text| text.starts_with('1'))
 }
 
 /// What that means and what to do.

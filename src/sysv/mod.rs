@@ -10,6 +10,7 @@
 pub(crate) mod info;
 pub(crate) mod key;
 pub(crate) mod limits;
+pub(crate) mod proc;
 pub(crate) mod sem;
 pub(crate) mod shm;
 

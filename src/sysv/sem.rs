@@ -281,7 +281,7 @@ pub(crate) fn public_stat(key: Key, id: SemId) -> Option<(Perm, usize)> {
     match super::info::sem_of(id.0) {
         Some(perm) => Some((perm, count(key) as usize)),
         None => {
-            let table = std::fs::read_to_string("/proc/sysvipc/sem").ok()?;
+            let table = super::proc::read("/proc/sysvipc/sem")?;
             super::table_row(&table, id.0)
         }
     }

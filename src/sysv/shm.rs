@@ -102,7 +102,7 @@ fn raw_stat(id: ShmId) -> Result<libc::shmid_ds> {
 /// Source: [proc_sysvipc(5)](https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html).
 pub(crate) fn public_stat(id: ShmId) -> Option<(Perm, usize)> {
     super::info::shm_of(id.0).or_else(|| {
-        let table = std::fs::read_to_string("/proc/sysvipc/shm").ok()?;
+        let table = super::proc::read("/proc/sysvipc/shm")?;
         super::table_row(&table, id.0)
     })
 }
