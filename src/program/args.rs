@@ -2,14 +2,17 @@
 
 use super::help::{CLIENT_HELP, COMMON_HELP, EXIT_HELP, SERVER_HELP};
 use super::logging::Settings;
+#[cfg(feature = "relay")]
+use super::relay::{self, Relay};
+use super::sizes::{check_geometry, GeometryArgs};
 use super::values::{
     address, bad, bytes_of, ftok, group, key, mode, number, raw, seconds, size, text, usage, user,
 };
 use crate::segment::layout;
 use crate::shared_use;
 use crate::sysv::{Key, PermChange};
-use crate::{Geometry, Options};
-use anyhow::{Context, Result};
+use crate::Options;
+use anyhow::Result;
 use core::time::Duration;
 use lexopt::{Arg, Parser};
 
@@ -19,6 +22,16 @@ pub(super) enum Parsed<T> {
     Run(Settings, T),
     /// Print this and end.
     Print(String),
+}
+
+#[cfg(feature = "relay")]
+impl<T> Parsed<T> {
+    fn map<U>(self, to: impl FnOnce(T) -> U) -> Parsed<U> {
+        match self {
+            Parsed::Run(settings, what) => Parsed::Run(settings, to(what)),
+            Parsed::Print(text) => Parsed::Print(text),
+        }
+    }
 }
 
 /// How messages travel.
@@ -36,29 +49,6 @@ pub(super) struct Common {
     pub settings: Settings,
     key_given: bool,
     ftok_given: bool,
-}
-
-/// Sizes as given; what was not given has its default.
-#[derive(Default)]
-pub(super) struct GeometryArgs {
-    pub lanes: Option<u32>,
-    pub size: Option<u32>,
-    pub max_message: Option<u32>,
-}
-
-impl GeometryArgs {
-    fn any(&self) -> bool {
-        self.lanes.is_some() || self.size.is_some() || self.max_message.is_some()
-    }
-
-    /// The sizes to create with. A ring's size is rounded up to a power of two, and grows with
-    /// `--max-message` unless it was given itself.
-    pub(super) fn geometry(&self) -> Geometry {
-        let max_message = self.max_message.unwrap_or(layout::DEFAULT_MAX_MESSAGE);
-        let least = layout::min_ring_for(max_message);
-        let ring_bytes = self.size.unwrap_or(layout::DEFAULT_RING.max(least)).next_power_of_two();
-        Geometry { lanes: self.lanes.unwrap_or(layout::DEFAULT_LANES), ring_bytes, max_message }
-    }
 }
 
 /// `shmdemo-server` without a command.
@@ -82,6 +72,8 @@ pub(super) enum ServerCommand {
     Status(Box<StatusArgs>),
     Set(Box<Common>, PermChange),
     Remove(Box<Common>, bool),
+    #[cfg(feature = "relay")]
+    Relay(Box<Relay>),
 }
 
 /// `shmdemo-client`.
@@ -97,7 +89,7 @@ pub(super) struct ClientArgs {
 pub(super) const MAX_PREFIX: usize = 256;
 
 impl Common {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             options: Options::new(Key::DEFAULT),
             separator: b'\n',
@@ -109,10 +101,10 @@ impl Common {
     }
 
     /// Takes an option of both programs; false: it is none.
-    fn take(&mut self, arg: &str, parser: &mut Parser) -> Result<bool> {
+    pub(super) fn take(&mut self, arg: &str, parser: &mut Parser) -> Result<bool> {
         match arg {
             "-k" | "--key" => {
-                self.options.key = key(&text(parser, "--key")?)?;
+                self.options.key = key("--key", &text(parser, "--key")?)?;
                 self.key_given = true;
             }
             "--ftok" => {
@@ -168,7 +160,7 @@ impl Common {
 }
 
 /// One argument, as it is to be named in messages.
-fn next(parser: &mut Parser) -> Result<Option<(String, bool)>> {
+pub(super) fn next(parser: &mut Parser) -> Result<Option<(String, bool)>> {
     let arg = parser.next().map_err(|e| usage(e.to_string()))?;
     Ok(match arg {
         None => None,
@@ -178,7 +170,7 @@ fn next(parser: &mut Parser) -> Result<Option<(String, bool)>> {
     })
 }
 
-fn unknown(arg: &str, operand: bool, program: &str, command: &str) -> anyhow::Error {
+pub(super) fn unknown(arg: &str, operand: bool, program: &str, command: &str) -> anyhow::Error {
     if operand {
         let arg = arg.escape_default();
         return usage(format!("'{arg}': {program} takes no such argument{command}"));
@@ -222,10 +214,16 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
                 "status" => (Word::Status, " after 'status'"),
                 "set" => (Word::Set, " after 'set'"),
                 "remove" => (Word::Remove, " after 'remove'"),
+                #[cfg(feature = "relay")]
+                "relay" => {
+                    return Ok(
+                        relay::parse(parser)?.map(|relay| ServerCommand::Relay(Box::new(relay)))
+                    )
+                }
                 _ => {
                     let arg = arg.escape_default();
                     return Err(usage(format!(
-                        "'{arg}': no such command, must be status, set or remove, or none"
+                        "'{arg}': no such command, must be status, set, remove or relay, or none"
                     )));
                 }
             };
@@ -317,19 +315,6 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
         Word::Remove => ServerCommand::Remove(Box::new(common), force),
     };
     Ok(Parsed::Run(settings, command))
-}
-
-fn check_geometry(sizes: &GeometryArgs) -> Result<()> {
-    let geometry = sizes.geometry();
-    let least = layout::min_ring_for(geometry.max_message);
-    match sizes.size {
-        Some(size) if geometry.ring_bytes < least => Err(bad(
-            "--size",
-            &size.to_string(),
-            &format!("at least {least} for messages of {} bytes", geometry.max_message),
-        )),
-        _ => geometry.check().map_err(crate::Error::BadGeometry).context("sizes"),
-    }
 }
 
 /// Parses the command line of `shmdemo-client`.

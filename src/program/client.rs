@@ -1,7 +1,8 @@
 //! `shmdemo-client`: each line of stdin becomes one message.
 
-use super::args::{ClientArgs, GeometryArgs, Protocol};
+use super::args::{ClientArgs, Protocol};
 use super::sink::{RingSink, SharedUseSink, Sink};
+use super::sizes::GeometryArgs;
 use super::{exit, signals, stdio, Failure};
 use crate::segment::layout::MAX_MESSAGE;
 use crate::shared_use::{End, SharedUseSegment};

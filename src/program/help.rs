@@ -30,6 +30,7 @@ Usage: shmdemo-server [OPTIONS]
        shmdemo-server status [--json] [--watch SECONDS] [OPTIONS]
        shmdemo-server set [--mode OCTAL] [--uid USER] [--gid GROUP] [OPTIONS]
        shmdemo-server remove [--force] [OPTIONS]
+       shmdemo-server relay ...
 
 Server (sizes count when it creates the segment):
       --lanes N        clients there can be at once, 1..32 [default: 4]
@@ -46,6 +47,8 @@ Server (sizes count when it creates the segment):
       --persist        service: end does not stop the server, and stopping
                        leaves the segment and what is in it
 
+relay: passes messages on to other segments; what it knows: relay --help
+
 status: what the segment, the roles and the lanes are (changes nothing)
       --json           one JSON object a line
       --watch SECONDS  again and again, 0.1..86400
@@ -60,6 +63,31 @@ remove: removes segment and semaphores (IPC_RMID), unless somebody uses them
 
 Both programs (status, set and remove know no -0, --address, --round, --lock
 or --text-size):
+";
+
+#[cfg(feature = "relay")]
+pub(super) const RELAY_HELP: &str = "\
+shmdemo-server relay: takes messages from one segment, passes them on to
+others, and lets go of each when all have it. Whoever is killed, none is lost;
+some may come twice. end is passed on, and ends the relay.
+
+Usage: shmdemo-server relay --from KEY --to KEY [--to KEY ...] [OPTIONS]
+
+      --from KEY       where messages are taken from, as their server does; a
+                       KEY is decimal or 0x hex, with :shared_use_st behind it
+                       where the segment is the C demo's
+      --to KEY         where they go, as a client's do; 8 times at the most
+      --when-full HOW  (of the --to before it) wait, or drop the message, which
+                       status counts as refused [default: wait]
+      --skip-too-long  a message that can't go to a target is left out there,
+                       counted and told, instead of ending the relay (65)
+      --persist        service: end does not stop the relay, nor pass
+      --owner USER     also accept segments of this user, name or uid
+      --syslog         log to syslog instead of stderr
+  -v, --verbose        log more: each step; twice: details
+  -q, --quiet          log less: errors only; twice: nothing
+  -h, --help           this text
+  -V, --version        name and version
 ";
 
 pub(super) const CLIENT_HELP: &str = "\

@@ -9,10 +9,13 @@ mod logging;
 #[cfg(feature = "multicall")]
 mod named;
 mod notify;
+#[cfg(feature = "relay")]
+mod relay;
 mod server;
 mod server_demo;
 mod signals;
 mod sink;
+mod sizes;
 mod stdio;
 mod values;
 mod watch;
@@ -68,6 +71,8 @@ fn server_with(words: lexopt::Parser) -> ExitCode {
     run("shmdemo-server", words, args::server, |command| match command {
         args::ServerCommand::Serve(serve) => server::serve(&serve),
         args::ServerCommand::Status(status) => control::status(&status),
+        #[cfg(feature = "relay")]
+        args::ServerCommand::Relay(relay) => relay::run(&relay),
         args::ServerCommand::Set(common, change) => control::set(&common, &change),
         args::ServerCommand::Remove(common, force) => control::remove(&common, force),
     })
@@ -110,7 +115,7 @@ fn warn_of_settings() {
 }
 
 /// The steps that the C demo's debug log showed, and what differs from what was asked for.
-fn log_opened(channel: &crate::Channel, geometry: &args::GeometryArgs) {
+fn log_opened(channel: &crate::Channel, geometry: &sizes::GeometryArgs) {
     warn_of_settings();
     let key = channel.key();
     let what = match channel.opened() {

@@ -34,9 +34,9 @@ pub(super) fn bytes_of(value: OsString) -> Vec<u8> {
     std::os::unix::ffi::OsStringExt::into_vec(value)
 }
 
-pub(super) fn key(value: &str) -> Result<Key> {
+pub(super) fn key(option: &str, value: &str) -> Result<Key> {
     value.parse().map_err(|_| {
-        bad("--key", value, "a decimal or 0x hex number of 32 bits other than 0 (IPC_PRIVATE)")
+        bad(option, value, "a decimal or 0x hex number of 32 bits other than 0 (IPC_PRIVATE)")
     })
 }
 
@@ -138,11 +138,11 @@ mod tests {
 
     #[test]
     fn numbers() {
-        assert_eq!(key("1234").unwrap().raw(), 1234);
-        assert_eq!(key("0x4d2").unwrap().raw(), 1234);
-        assert_eq!(key("0xffffffff").unwrap().raw(), -1);
+        assert_eq!(key("--key", "1234").unwrap().raw(), 1234);
+        assert_eq!(key("--key", "0x4d2").unwrap().raw(), 1234);
+        assert_eq!(key("--key", "0xffffffff").unwrap().raw(), -1);
         for wrong in ["0", "0x0", "", "0x", "12a", "4294967296", "0x100000000", "0x-1", " 1"] {
-            assert!(key(wrong).is_err(), "{wrong}");
+            assert!(key("--key", wrong).is_err(), "{wrong}");
         }
         assert_eq!(size("--size", "16K", 256, 1 << 24, "").unwrap(), 16384);
         assert_eq!(size("--size", "16M", 256, 1 << 24, "").unwrap(), 1 << 24);

@@ -1,16 +1,21 @@
 //! The man pages: clean, in step with `--help` and the memory map, and their examples are true.
 
+use crate::support::tree::{files_below, top};
 use crate::support::{client, find_program, run, server, skipped, Channel, Folder};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
 const SERVER: &str = include_str!("../../man/shmdemo-server.1");
 const CLIENT: &str = include_str!("../../man/shmdemo-client.1");
+const RELAY: &str = include_str!("../../man/shmdemo-relay.1");
 const OVERVIEW: &str = include_str!("../../man/shmdemo.7");
-const PAGES: [(&str, &str); 3] =
-    [("shmdemo-server.1", SERVER), ("shmdemo-client.1", CLIENT), ("shmdemo.7", OVERVIEW)];
+const PAGES: [(&str, &str); 4] = [
+    ("shmdemo-server.1", SERVER),
+    ("shmdemo-client.1", CLIENT),
+    ("shmdemo-relay.1", RELAY),
+    ("shmdemo.7", OVERVIEW),
+];
 
 fn there(tool: &str) -> bool {
     Command::new("sh").args(["-c", "command -v $0 >/dev/null", tool]).status().unwrap().success()
@@ -105,6 +110,18 @@ fn every_option_of_help_is_in_the_page_and_the_other_way_round() {
         let own = page.split(both).next().expect("what is before them");
         assert_eq!(options_of_page(page, ".Op Fl "), options_of_page(own, ".It Fl "));
     }
+}
+
+/// The relay's own page, where the relay is.
+#[test]
+fn every_option_of_the_relay_is_in_its_page() {
+    let mut program = server();
+    program.args(["relay", "--help"]);
+    let said = run(program, b"");
+    if said.code() == 64 {
+        return skipped("shmdemo-server was built without its relay");
+    }
+    assert_eq!(options_of_page(RELAY, ".It Fl "), options_of_help(&said.expect(0).text()));
 }
 
 #[test]
@@ -214,14 +231,13 @@ fn the_exit_codes_are_those_of_help() {
 
 #[test]
 fn the_environment_variables_are_those_of_the_source() {
-    let source =
-        std::env::var_os("CARGO_MANIFEST_DIR").map(|top| Path::new(&top).join("src/program"));
-    let Some(files) = source.and_then(|folder| std::fs::read_dir(folder).ok()) else {
+    let source = top().map(|top| top.join("src/program"));
+    let Some(source) = source.filter(|folder| folder.is_dir()) else {
         return skipped("the source is not here");
     };
     let mut read = BTreeSet::new();
-    for file in files.flatten() {
-        let text = std::fs::read_to_string(file.path()).expect("a source file");
+    for file in files_below(&source) {
+        let text = std::fs::read_to_string(file).expect("a source file");
         if !text.contains("env::var") {
             continue;
         }

@@ -33,8 +33,11 @@ SHMDEMO_CARGO_ENV = \
 
 # One executable is both programs, at half their size together. cargo makes and
 # installs the two programs as well; links to the one take their place.
-SHMDEMO_CARGO_BUILD_OPTS = --features multicall
-SHMDEMO_CARGO_INSTALL_OPTS = --features multicall
+SHMDEMO_CARGO_BUILD_OPTS = --no-default-features --features multicall
+ifeq ($(BR2_PACKAGE_SHMDEMO_RELAY),y)
+SHMDEMO_CARGO_BUILD_OPTS += --features relay
+endif
+SHMDEMO_CARGO_INSTALL_OPTS = $(SHMDEMO_CARGO_BUILD_OPTS)
 
 define SHMDEMO_LINK_PROGRAMS
 	ln -sf shmdemo $(TARGET_DIR)/usr/bin/shmdemo-server

@@ -132,7 +132,13 @@ python () {
 }
 
 # One executable is both programs, at half their size together.
-CARGO_BUILD_FLAGS:append = " --features multicall"
+CARGO_BUILD_FLAGS:append = " --no-default-features --features multicall"
+
+# The command "shmdemo-server relay", 20 kB: PACKAGECONFIG:append:pn-shmdemo = " relay".
+PACKAGECONFIG ?= ""
+PACKAGECONFIG[relay] = ""
+CARGO_BUILD_FLAGS:append = "${@bb.utils.contains('PACKAGECONFIG', 'relay', ' --features relay', '', d)}"
+
 # Before 1.81 anyhow wants the standard library's Error trait: 8 kB.
 CARGO_BUILD_FLAGS:append = "${@' --features old-rust' if shmdemo_rust(d) < [1, 81] else ''}"
 

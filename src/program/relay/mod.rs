@@ -1,0 +1,327 @@
+//! `shmdemo-server relay`: takes from one channel, gives to others, and lets go of a message only when
+//! all of them have it. So whoever is killed, none is lost; some may come twice.
+
+mod args;
+mod target;
+
+pub(super) use args::parse;
+
+use super::args::Protocol;
+use super::notify::Notify;
+use super::{exit, signals, Failure};
+use crate::layout::{MAX_LANES, MAX_MESSAGE};
+use crate::shared_use::{End, SharedUseSegment};
+use crate::{Channel, Consumer, Deadline, Error, Key, Kind, Options, Waited};
+use anyhow::{Context, Result};
+use target::{Put, Target};
+
+/// The text that ends the C demo.
+const END_WORD: &[u8] = b"end";
+
+/// So much is put to the targets before they are rung and the source is let go of it.
+const BATCH: usize = 32 << 10;
+
+/// What to do where a target has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    Wait,
+    Drop,
+}
+
+/// A key and who is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    key: Key,
+    protocol: Protocol,
+    full: Full,
+}
+
+/// `shmdemo-server relay`.
+pub(super) struct Relay {
+    options: Options,
+    from: Place,
+    to: heapless::Vec<Place, 8>,
+    persist: bool,
+    skip: bool,
+}
+
+/// Why a relay is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    EndWord,
+    Signal,
+}
+
+/// The targets, and what is told of them.
+struct Targets<'a> {
+    relay: &'a Relay,
+    all: Vec<Target>,
+}
+
+pub(super) fn run(relay: &Relay) -> Result<u8> {
+    signals::install().context("sigaction")?;
+    let from = relay.from.key;
+    // The source first: who has it is the one relay of it.
+    let mut options = relay.options.clone();
+    options.key = from;
+    let source = Source::open(&options, relay.from.protocol)
+        .with_context(|| format!("--from {}", from.raw()))?;
+    let mut targets = Targets { relay, all: Vec::new() };
+    for place in &relay.to {
+        // Nothing is in hand: a signal ends it on the spot.
+        let target = signals::at_once_if(true, || Target::open(&relay.options, place));
+        targets.all.push(target.with_context(|| format!("--to {}", place.key.raw()))?);
+    }
+    let notify = Notify::from_environment();
+    notify.ready(&format!("relaying from key {from}"));
+    log::info!("relaying from key {from} to {} other(s)", relay.to.len());
+    let done = match source {
+        Source::Ring(consumer) => FromRing::new(consumer, notify).run(&mut targets)?,
+        Source::SharedUse(segment) => from_text(&segment, notify, &mut targets)?,
+    };
+    targets.tell_all();
+    Ok(match done {
+        Done::EndWord => exit::OK,
+        Done::Signal => signals::stop().map_or(exit::OK, signals::server_exit),
+    })
+}
+
+enum Source {
+    Ring(Box<Consumer>),
+    SharedUse(SharedUseSegment),
+}
+
+impl Source {
+    fn open(options: &Options, protocol: Protocol) -> crate::Result<Self> {
+        Ok(match protocol {
+            Protocol::Ring => {
+                let channel = Channel::open(options, Deadline::Never)?;
+                Self::Ring(Box::new(channel.into_consumer()?))
+            }
+            Protocol::SharedUse => {
+                Self::SharedUse(SharedUseSegment::open(options, End::Server, Deadline::Never)?)
+            }
+        })
+    }
+}
+
+impl Targets<'_> {
+    /// Puts one message to all. `Stopped`: not to all of them.
+    fn put(&mut self, message: &[u8], end: bool) -> Result<Put> {
+        for (target, place) in self.all.iter_mut().zip(&self.relay.to) {
+            let to = || format!("--to {}", place.key.raw());
+            // The end word goes to all, whatever it is here.
+            let unfit = if end { None } else { target.takes(message).err() };
+            match unfit {
+                None => match target.put(message, end).with_context(to)? {
+                    Put::Stopped => return Ok(Put::Stopped),
+                    Put::Dropped if target.dropped.is_power_of_two() => {
+                        log::warn!("{}: no room, dropped (the {}th)", to(), target.dropped);
+                    }
+                    Put::Dropped | Put::Sent => {}
+                },
+                Some(unfit) if self.relay.skip => {
+                    let times = target.count_unfit();
+                    if times.is_power_of_two() {
+                        log::warn!("{}: skipped (the {times}th): {unfit}", to());
+                    }
+                }
+                Some(unfit) => {
+                    target.count_unfit();
+                    return Err(Failure::error(
+                        exit::TOO_LONG,
+                        format!(
+                            "{}: {unfit}; the message is still in the segment of key {}: give \
+                             --skip-too-long, or make the target larger",
+                            to(),
+                            self.relay.from.key
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(Put::Sent)
+    }
+
+    fn ring(&mut self) -> Result<()> {
+        for (target, place) in self.all.iter_mut().zip(&self.relay.to) {
+            target.ring().with_context(|| format!("--to {}", place.key.raw()))?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        for (target, place) in self.all.iter_mut().zip(&self.relay.to) {
+            target.finish().with_context(|| format!("--to {}", place.key.raw()))?;
+        }
+        Ok(())
+    }
+
+    fn tell_all(&self) {
+        for (target, place) in self.all.iter().zip(&self.relay.to) {
+            if target.dropped > 0 || target.unfit > 0 {
+                let (dropped, unfit, key) = (target.dropped, target.unfit, place.key);
+                log::warn!("to key {key}: {dropped} message(s) dropped, {unfit} skipped");
+            }
+        }
+    }
+}
+
+struct FromRing {
+    consumer: Box<Consumer>,
+    notify: Notify,
+    /// One message; made once, and not on the stack.
+    message: Vec<u8>,
+    /// The end word was passed on: it is not again.
+    ending: bool,
+    /// How often each lane was found damaged.
+    damaged: [u32; MAX_LANES as usize],
+}
+
+impl FromRing {
+    fn new(consumer: Box<Consumer>, notify: Notify) -> Self {
+        let message = vec![0; MAX_MESSAGE as usize];
+        Self { consumer, notify, message, ending: false, damaged: [0; MAX_LANES as usize] }
+    }
+
+    fn run(mut self, targets: &mut Targets<'_>) -> Result<Done> {
+        if targets.relay.persist {
+            self.consumer.forget_end();
+        }
+        // One that a predecessor passed on, who was killed before it had ended.
+        self.ending = self.consumer.end_pending();
+        while !self.ending {
+            match self.pass_on(targets)? {
+                Some(Done::EndWord) => break,
+                Some(Done::Signal) => return Ok(Done::Signal),
+                None => {}
+            }
+            signals::interrupts(self.consumer.interrupter());
+            if signals::stop().is_some() {
+                return Ok(Done::Signal);
+            }
+            self.notify.alive();
+            if let Err(e) = self.consumer.wait(self.notify.deadline()) {
+                self.damaged(e)?;
+            }
+        }
+        // As a server: what is there is passed on, then the channel goes.
+        self.notify.stopping();
+        log::info!("a client sent the end word, which was passed on");
+        self.ending = true;
+        if let Err(e) = self.consumer.announce_close() {
+            self.damaged(e)?;
+        }
+        if self.pass_on(targets)?.is_some() {
+            return Ok(Done::Signal);
+        }
+        targets.finish()?;
+        self.consumer.channel().remove()?;
+        Ok(Done::EndWord)
+    }
+
+    /// Passes on all that is there, and releases what all targets have.
+    fn pass_on(&mut self, targets: &mut Targets<'_>) -> Result<Option<Done>> {
+        loop {
+            // Each as if it took a byte more, so that an empty one counts.
+            let (mut looked, mut put) = (0, 0);
+            let mut done = None;
+            let mut failed = None;
+            while looked < BATCH {
+                let record = match self.consumer.next_record() {
+                    Ok(Some(record)) => record,
+                    Ok(None) => break,
+                    Err(e) => {
+                        failed = Some(e);
+                        break;
+                    }
+                };
+                let (len, end) = (record.len(), record.kind() == Kind::End);
+                record.copy_to(&mut self.message);
+                looked += len + 1;
+                if end && (targets.relay.persist || self.ending) {
+                    put = looked;
+                    continue;
+                }
+                match targets.put(&self.message[..len], end) {
+                    Ok(Put::Stopped) => {
+                        done = Some(Done::Signal);
+                        break;
+                    }
+                    Ok(_) => put = looked,
+                    Err(e) => {
+                        // What came before it, all targets have.
+                        targets.ring()?;
+                        self.consumer.release_within(put, 1)?;
+                        return Err(e);
+                    }
+                }
+                if end {
+                    self.consumer.note_end();
+                    done = Some(Done::EndWord);
+                    break;
+                }
+            }
+            targets.ring()?;
+            match put == looked {
+                true => self.consumer.release(),
+                false => self.consumer.release_within(put, 1)?,
+            }
+            if let Some(e) = failed {
+                self.damaged(e)?;
+                continue;
+            }
+            if done.is_some() || looked == 0 {
+                return Ok(done);
+            }
+            self.notify.alive();
+            if signals::stop().is_some() {
+                return Ok(Some(Done::Signal));
+            }
+        }
+    }
+
+    /// A damaged lane of the source is told of, and the others go on.
+    fn damaged(&mut self, error: Error) -> Result<()> {
+        let Error::NotOurs { lane: Some(lane), .. } = error else { return Err(error.into()) };
+        let times = &mut self.damaged[lane as usize];
+        *times = times.saturating_add(1);
+        if times.is_power_of_two() {
+            log::error!("{error} (seen {times} times)");
+        }
+        Ok(())
+    }
+}
+
+/// From the C demo's segment: one text after the other.
+fn from_text(
+    segment: &SharedUseSegment,
+    mut notify: Notify,
+    targets: &mut Targets<'_>,
+) -> Result<Done> {
+    let mut text = vec![0; segment.text_bytes()];
+    loop {
+        notify.alive();
+        if segment.wait(true, Deadline::Never)? == Waited::Ready {
+            let len = segment.read(&mut text);
+            let end = &text[..len] == END_WORD;
+            if !(end && targets.relay.persist) {
+                if targets.put(&text[..len], end)? == Put::Stopped {
+                    return Ok(Done::Signal);
+                }
+                targets.ring()?;
+            }
+            segment.taken();
+            if end && !targets.relay.persist {
+                log::info!("a client sent the end word, which was passed on");
+                notify.stopping();
+                targets.finish()?;
+                segment.remove()?;
+                return Ok(Done::EndWord);
+            }
+        }
+        if signals::stop().is_some() {
+            return Ok(Done::Signal);
+        }
+    }
+}
