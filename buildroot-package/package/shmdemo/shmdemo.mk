@@ -84,7 +84,7 @@ SHMDEMO_POST_BUILD_HOOKS += SHMDEMO_BUILD_LIBRARY
 # "CARGO=:" takes what the build made.
 define SHMDEMO_INSTALL_STAGING_CMDS
 	$(SHMDEMO_MAKE_LIBRARY) CARGO=: DESTDIR=$(STAGING_DIR) install
-	$(foreach page,shmdemo-client.1 shmdemo-server.1 shmdemo.7,
+	$(foreach page,shmdemo-client.1 shmdemo-relay.1 shmdemo-server.1 shmdemo.7,
 		$(INSTALL) -D -m 0644 $(@D)/man/$(page) \
 			$(STAGING_DIR)/usr/share/man/man$(subst .,,$(suffix $(page)))/$(page)
 	)

@@ -76,6 +76,10 @@ inherit cargo cargo-update-recipe-crates externalsrc ptest-cargo features_check 
 # One of them must start the server.
 ANY_OF_DISTRO_FEATURES = "systemd sysvinit"
 
+# The command "shmdemo-server relay", 20 kB: PACKAGECONFIG:append:pn-shmdemo = " relay".
+PACKAGECONFIG ?= ""
+PACKAGECONFIG[relay] = ""
+
 PACKAGES =+ "${PN}-server ${PN}-client ${PN}-common ${PN}-lib"
 
 SYSTEMD_PACKAGES = "${PN}-server"
@@ -103,6 +107,7 @@ EXTRA_OEMAKE = "-C ${S}/capi \
                 CFLAGS='${CFLAGS}' \
                 STRIP_FLAGS= \
                 CARGO_FLAGS='${CARGO_BUILD_FLAGS}' \
+                FEATURES='--features capi' \
                 RUST_LIB=${B}/target/${CARGO_TARGET_SUBDIR}/libshmdemo.a \
                 OUT=${B}/capi \
                 PREFIX=${prefix} \
@@ -133,10 +138,6 @@ python () {
 
 # One executable is both programs, at half their size together.
 CARGO_BUILD_FLAGS:append = " --no-default-features --features multicall"
-
-# The command "shmdemo-server relay", 20 kB: PACKAGECONFIG:append:pn-shmdemo = " relay".
-PACKAGECONFIG ?= ""
-PACKAGECONFIG[relay] = ""
 CARGO_BUILD_FLAGS:append = "${@bb.utils.contains('PACKAGECONFIG', 'relay', ' --features relay', '', d)}"
 
 # Before 1.81 anyhow wants the standard library's Error trait: 8 kB.
