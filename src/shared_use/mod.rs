@@ -21,7 +21,8 @@ use crate::segment::atomic::AtomicU32;
 use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sysv::shm::{Attach, ShmId};
 use crate::sysv::Key;
-use crate::wake::Waited;
+use crate::wake::{SpinPolicy, Waited};
+use core::cell::Cell;
 use core::time::Duration;
 use nix::errno::Errno;
 
@@ -47,6 +48,8 @@ pub struct SharedUseSegment {
     claimant: Claimant,
     /// Size of `some_text`, in bytes.
     text: u32,
+    /// How long to look before sleeping.
+    spin: Cell<SpinPolicy>,
     /// Open to everybody, as the C programs make it.
     pub open_to_all: bool,
 }
@@ -129,6 +132,7 @@ impl SharedUseSegment {
             held,
             claimant,
             text,
+            spin: Cell::new(SpinPolicy::new()),
             open_to_all,
         }))
     }
@@ -221,6 +225,13 @@ impl SharedUseSegment {
         // Acquire: the text before the flag; pairs with the Release in `write` or `taken`.
         let value = self.flag().load(Acquire);
         if (value != 0) != written {
+            // A C program that looks all the time has its turn done in less than a sleep takes.
+            let mut spin = self.spin.get();
+            let found = spin.look(&mut |_| Ok((self.flag().load(Acquire) != 0) == written));
+            self.spin.set(spin);
+            if found? {
+                return Ok(Waited::Ready);
+            }
             let longest = deadline.left().map_or(LOOK, |left| left.min(LOOK));
             futex::wait(self.flag(), value, longest);
             if (self.flag().load(Acquire) != 0) != written {

@@ -73,7 +73,7 @@ impl SpinPolicy {
     }
 
     /// Looks for work without sleeping; bounded.
-    fn look(&mut self, ready: &mut dyn FnMut(Look) -> Result<bool>) -> Result<bool> {
+    pub(crate) fn look(&mut self, ready: &mut dyn FnMut(Look) -> Result<bool>) -> Result<bool> {
         if !self.looks() {
             return Ok(false);
         }

@@ -10,6 +10,11 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
+/* How it waits; busy ones do nothing here. */
+#ifndef PAUSE
+#define PAUSE() usleep(1000)
+#endif
+
 #ifndef TEXT_SZ
 #define TEXT_SZ 2048
 #endif
@@ -38,7 +43,7 @@ int main(int argc, char *argv[])
 	}
 	while (running) {
 		while (shared->written_by_you == 1)
-			usleep(1000); /* waiting for the other process */
+			PAUSE(); /* waiting for the other process */
 		printf("Enter some text: ");
 		fflush(stdout);
 		if (fgets(buffer, TEXT_SZ, stdin) == NULL)

@@ -10,6 +10,11 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
+/* How it waits; busy ones do nothing here. */
+#ifndef PAUSE
+#define PAUSE() usleep(1000)
+#endif
+
 #ifndef TEXT_SZ
 #define TEXT_SZ 2048
 #endif
@@ -43,11 +48,11 @@ int main(int argc, char *argv[])
 			fflush(stdout);
 			if (strncmp((const char *)shared->some_text, "end", 3) == 0)
 				running = 0;
-			usleep(1000); /* make the other process wait for us */
+			PAUSE(); /* make the other process wait for us */
 			__sync_synchronize();
 			shared->written_by_you = 0;
 		} else {
-			usleep(1000);
+			PAUSE();
 		}
 	}
 	if (shmdt((const void *)shared) == -1) {

@@ -2,7 +2,7 @@
 //! exchange of `demo.rs`, and what is said where it can't work.
 
 use crate::support::raw::{self, Meddler, View};
-use crate::support::{run, shm_row, skipped, until, Channel, Folder, Proc};
+use crate::support::{numbered, run, shm_row, skipped, until, Channel, Folder, Proc};
 use nix::sys::signal::Signal::SIGTERM;
 use std::path::PathBuf;
 use std::process::Command;
@@ -230,7 +230,7 @@ fn an_array_of_texts_is_refused_unless_it_is_said_to_be_one() {
 }
 
 /// The two C programs, compiled for a text of that size; where there is a compiler.
-fn c_programs(folder: &Folder, text: usize, optimise: &str) -> Option<[PathBuf; 2]> {
+fn c_programs(folder: &Folder, text: usize, optimise: &[&str]) -> Option<[PathBuf; 2]> {
     let sources = [
         ("demo_server", include_str!("../c/demo_server.c")),
         ("demo_client", include_str!("../c/demo_client.c")),
@@ -239,9 +239,11 @@ fn c_programs(folder: &Folder, text: usize, optimise: &str) -> Option<[PathBuf; 
     for (name, source) in sources {
         let file = folder.0.join(format!("{name}.c"));
         std::fs::write(&file, source).expect("the source");
-        let program = folder.0.join(format!("{name}-{text}{optimise}"));
+        let program = folder
+            .0
+            .join(format!("{name}-{text}{}", optimise.concat().replace([' ', '(', ')'], "")));
         let mut cc = Command::new("cc");
-        cc.args([optimise, "-Wall", "-Werror", &format!("-DTEXT_SZ={text}"), "-o"]);
+        cc.args(optimise).args(["-Wall", "-Werror", &format!("-DTEXT_SZ={text}"), "-o"]);
         let Ok(out) = cc.arg(&program).arg(&file).output() else {
             skipped("no cc (C programs with texts of several sizes)");
             return None;
@@ -257,7 +259,7 @@ fn c_programs_with_texts_of_other_sizes_read_and_write() {
     let folder = Folder::new();
     let sizes = [256, 1024, 2018, 4096, 16_384];
     for (text, optimise) in sizes.into_iter().flat_map(|text| [(text, "-O0"), (text, "-O2")]) {
-        let Some([server, client]) = c_programs(&folder, text, optimise) else { return };
+        let Some([server, client]) = c_programs(&folder, text, &[optimise]) else { return };
         let longest = "l".repeat(text - 4);
         let lines = format!("one\n\n{longest}\n");
         let channel = Channel::new();
@@ -283,4 +285,43 @@ fn c_programs_with_texts_of_other_sizes_read_and_write() {
         let wanted: String = lines.lines().map(|line| format!("You wrote: {line}\n")).collect();
         assert_eq!(reader.finish().expect(0).text(), format!("{wanted}You wrote: end\n"));
     }
+}
+
+/// C programs that look at the flag all the time, which take a processor of their own.
+/// `SHMDEMO_LINES=N`: lines each way (default 2 000).
+#[test]
+fn busy_c_programs_lose_nothing_and_hold_nobody_up() {
+    let folder = Folder::new();
+    let busy = ["-O2", "-DPAUSE()=(void)0"];
+    let Some([server, client]) = c_programs(&folder, 2048, &busy) else { return };
+    let one =
+        matches!(nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN), Ok(Some(1)));
+    // On one processor each turn is a whole slice of the scheduler's.
+    let lines = if one { 100 } else { 2_000 };
+    let lines = std::env::var("SHMDEMO_LINES").ok().map_or(lines, |n| n.parse().expect("a number"));
+    let text = numbered(lines);
+    let channel = Channel::new();
+    let c = |program: &PathBuf| {
+        let mut command = Command::new(program);
+        command.arg(channel.key.to_string());
+        command
+    };
+    let reader = Proc::spawn(channel.server(&DEMO));
+    until("our segment", || shm_row(channel.key).is_some());
+    let begin = std::time::Instant::now();
+    let mut writer = Proc::spawn(c(&client));
+    writer.feed([&text[..], b"end\n"].concat());
+    writer.finish_with_stdin().expect(0);
+    assert!(reader.finish().expect(0).stdout == text, "from a busy writer");
+    println!("{lines} lines from a busy writer: {:?}", begin.elapsed());
+    let view = segment_of(&channel, 2048);
+    view.write(0, &2_i32.to_ne_bytes());
+    let reader = Proc::spawn(c(&server));
+    until("their server has begun", || view.word(0) == 0);
+    drop(view);
+    let begin = std::time::Instant::now();
+    run(channel.client(&DEMO), &[&text[..], b"end\n"].concat()).expect(0);
+    let wanted: String = (1..=lines).map(|n| format!("You wrote: {n}\n")).collect();
+    assert!(reader.finish().expect(0).text() == wanted + "You wrote: end\n", "to a busy reader");
+    println!("{lines} lines to a busy reader: {:?}", begin.elapsed());
 }
