@@ -6,7 +6,8 @@ use super::logging::Settings;
 use super::relay::{self, Relay};
 use super::sizes::{check_geometry, GeometryArgs};
 use super::values::{
-    address, bad, bytes_of, ftok, group, key, mode, number, raw, seconds, size, text, usage, user,
+    address, bad, bytes_of, escaped, ftok, group, key, mode, number, raw, seconds, size, text,
+    usage, user,
 };
 use crate::segment::layout;
 use crate::shared_use;
@@ -161,7 +162,11 @@ impl Common {
 
 /// One argument, as it is to be named in messages.
 pub(super) fn next(parser: &mut Parser) -> Result<Option<(String, bool)>> {
-    let arg = parser.next().map_err(|e| usage(e.to_string()))?;
+    // The one error that there is: `--option=value` of an option without a value.
+    let arg = parser.next().map_err(|e| match e {
+        lexopt::Error::UnexpectedValue { option, .. } => usage(format!("{option}: takes no value")),
+        _ => usage("an argument can't be read"),
+    })?;
     Ok(match arg {
         None => None,
         Some(Arg::Short(c)) => Some((format!("-{c}"), false)),
@@ -172,10 +177,10 @@ pub(super) fn next(parser: &mut Parser) -> Result<Option<(String, bool)>> {
 
 pub(super) fn unknown(arg: &str, operand: bool, program: &str, command: &str) -> anyhow::Error {
     if operand {
-        let arg = arg.escape_default();
+        let arg = escaped(arg);
         return usage(format!("'{arg}': {program} takes no such argument{command}"));
     }
-    usage(format!("{}: no such option{command}", arg.escape_default()))
+    usage(format!("{}: no such option{command}", escaped(arg)))
 }
 
 fn print<T>(arg: &str, program: &str, head: &str) -> Option<Parsed<T>> {
@@ -221,7 +226,7 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
                     )
                 }
                 _ => {
-                    let arg = arg.escape_default();
+                    let arg = escaped(&arg);
                     return Err(usage(format!(
                         "'{arg}': no such command, must be status, set, remove or relay, or none"
                     )));

@@ -5,8 +5,8 @@ use super::sink::{RingSink, SharedUseSink, Sink};
 use super::sizes::GeometryArgs;
 use super::{exit, signals, stdio, Failure};
 use crate::segment::layout::MAX_MESSAGE;
-use crate::shared_use::{End, SharedUseSegment};
-use crate::{Channel, Deadline, Error};
+use crate::shared_use::{self, End, SharedUseSegment};
+use crate::{Channel, Deadline, Error, Object, Options};
 use anyhow::{Context, Result};
 
 /// What is read from stdin at once, if the longest message is not longer.
@@ -47,7 +47,7 @@ pub(super) fn send(args: &ClientArgs) -> Result<u8> {
         }
         Protocol::SharedUse => {
             let options = &args.common.options;
-            let open = || SharedUseSegment::open(options, End::Client, deadline());
+            let open = || open_shared_use(options, End::Client, deadline());
             let segment = signals::at_once_if(true, open)?;
             log_shared_use(&segment, args.common.options.key);
             let end_word = if args.end_whole { &[][..] } else { &args.end_word };
@@ -56,6 +56,27 @@ pub(super) fn send(args: &ClientArgs) -> Result<u8> {
             Ok(code)
         }
     }
+}
+
+/// Opens the segment of the C demo's kind. Where it is none, a person sees what it begins with.
+pub(super) fn open_shared_use(
+    options: &Options,
+    end: End,
+    deadline: Deadline,
+) -> crate::Result<SharedUseSegment> {
+    let opened = SharedUseSegment::open(options, end, deadline);
+    if let Err(Error::NotOurs { key, object: Object::Segment, .. }) = &opened {
+        if let Some(begin) = shared_use::begin(*key) {
+            let hex = u64::from_be_bytes(begin);
+            let shown = begin.map(|byte| if byte.is_ascii_graphic() { byte } else { b'.' });
+            let text = core::str::from_utf8(&shown).unwrap_or_default();
+            log::error!(
+                "the segment of key {key} begins with {hex:016x} '{text}'; the C demo's \
+                 with an int, then the text"
+            );
+        }
+    }
+    opened
 }
 
 pub(super) fn log_shared_use(segment: &SharedUseSegment, key: crate::sysv::Key) {

@@ -1,5 +1,6 @@
 //! One executable, `shmdemo`, for both programs: links to it have their names.
 
+use super::values::escaped;
 use super::{exit, finish, logging, stdio, Failure};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -63,7 +64,7 @@ fn neither(word: Option<OsString>) -> ExitCode {
             } else {
                 format!(
                     "usage error (see shmdemo --help): '{}' is neither server nor client",
-                    word.to_string_lossy().escape_default()
+                    escaped(&word.to_string_lossy())
                 )
             };
             return finish(Err(Failure::error(exit::USAGE, message)));

@@ -3,7 +3,7 @@
 use super::args::Serve;
 use super::notify::Notify;
 use super::{client, exit, signals, stdio};
-use crate::shared_use::{End, SharedUseSegment};
+use crate::shared_use::End;
 use crate::{Deadline, Waited};
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ const END_WORD: &[u8] = b"end";
 pub(super) fn serve(args: &Serve) -> Result<u8> {
     let options = &args.common.options;
     let key = options.key;
-    let segment = SharedUseSegment::open(options, End::Server, Deadline::Never)?;
+    let segment = client::open_shared_use(options, End::Server, Deadline::Never)?;
     client::log_shared_use(&segment, key);
     let prefix = args.prefix.len();
     // Prefix, text and separator; made once, and not on the stack, which may be small.

@@ -13,8 +13,17 @@ pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
     Failure::error(exit::USAGE, message)
 }
 
+/// What somebody typed, so that it can be printed: no control characters. As Debug shows it, which is in
+/// the programs anyway, without the quotes.
+pub(super) fn escaped(text: &str) -> String {
+    let mut shown = format!("{text:?}");
+    shown.pop();
+    shown.remove(0);
+    shown
+}
+
 pub(super) fn bad(option: &str, value: &str, range: &str) -> anyhow::Error {
-    usage(format!("{option} '{}': must be {range}", value.escape_default()))
+    usage(format!("{option} '{}': must be {range}", escaped(value)))
 }
 
 /// The option's value as text.
@@ -54,7 +63,7 @@ pub(super) fn ftok(value: &OsStr) -> Result<Key> {
         _ => return Err(wrong()),
     };
     Key::from_file(Path::new(OsStr::from_bytes(path)), id).map_err(|e| {
-        usage(format!("--ftok '{}': {e}: must name an existing file", shown.escape_default()))
+        usage(format!("--ftok '{}': {e}: must name an existing file", escaped(&shown)))
     })
 }
 

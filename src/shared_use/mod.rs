@@ -34,6 +34,8 @@ pub(crate) mod text;
 pub use crate::segment::shared_use_st::{segment_bytes, MAX_TEXT_BYTES, TEXT_BYTES};
 pub use admin::{remove, set};
 pub use seen::{look, Seen};
+#[cfg(feature = "programs")]
+pub(crate) use text::begin;
 
 /// How often the flag of a peer that rings no bell is looked at.
 const LOOK: Duration = Duration::from_millis(20);

@@ -8,6 +8,8 @@ use crate::segment::atomic::AtomicU32;
 use crate::segment::atomic::Ordering::Relaxed;
 use crate::segment::layout::{BadField, LINE, MAGIC};
 use crate::segment::shared_use_st::{is_slots, segment_bytes, text_of, MAX_TEXT_BYTES, TEXT_BYTES};
+#[cfg(feature = "programs")]
+use crate::sysv::Key;
 
 /// The size that the caller asks for, if any.
 ///
@@ -51,6 +53,17 @@ pub(crate) fn check(found: NamedSegment, bytes: usize, given: Option<u32>) -> Re
         (None, Some(text)) => Ok(text),
         (None, None) => refuse("segment size", segment_bytes(TEXT_BYTES)),
     }
+}
+
+/// What the segment of this key begins with, to be shown to a person: its first bytes, as far as they
+/// may be looked at.
+#[cfg(feature = "programs")]
+pub(crate) fn begin(key: Key) -> Option<[u8; 8]> {
+    let attach = NamedSegment::find(key).ok()??.view().ok()?;
+    let first: *const [u8; 8] = attach.base().as_ptr().cast();
+    // SAFETY: an attach has a page at least, page aligned, and this one lives to the end of the
+    // function; bytes have no wrong value. Volatile: somebody may write there meanwhile.
+    Some(unsafe { first.read_volatile() })
 }
 
 fn first_word(found: NamedSegment) -> Result<u32> {

@@ -73,6 +73,7 @@ impl SpinPolicy {
     }
 
     /// Looks for work without sleeping; bounded.
+    #[inline(never)] // once, for all who wait
     pub(crate) fn look(&mut self, ready: &mut dyn FnMut(Look) -> Result<bool>) -> Result<bool> {
         if !self.looks() {
             return Ok(false);

@@ -224,7 +224,8 @@ fn a_size_that_is_given_counts_and_has_to_fit() {
 fn an_array_of_texts_is_refused_unless_it_is_said_to_be_one() {
     let channel = Channel::new();
     let _view = segment_of(&channel, 10 * 2048);
-    run(channel.server(&DEMO), b"").fails(76, &["array of texts of 2048 bytes", "--text-size"]);
+    let told = ["array of texts of 2048 bytes", "--text-size", "begins with 00", "an int"];
+    run(channel.server(&DEMO), b"").fails(76, &told);
     run(channel.client(&DEMO), b"x\n").fails(76, &["array of texts of 2048 bytes"]);
     run(channel.client(&with(&["--text-size", "20480"])), b"x\n").expect(0);
 }
@@ -324,4 +325,28 @@ fn busy_c_programs_lose_nothing_and_hold_nobody_up() {
     let wanted: String = (1..=lines).map(|n| format!("You wrote: {n}\n")).collect();
     assert!(reader.finish().expect(0).text() == wanted + "You wrote: end\n", "to a busy reader");
     println!("{lines} lines to a busy reader: {:?}", begin.elapsed());
+}
+
+/// Text first, several flags, another struct: what stands there is shown, so that one sees why.
+#[test]
+fn what_a_segment_of_another_kind_begins_with_is_shown() {
+    let channel = Channel::new();
+    let view = segment_of(&channel, 3 * 2048);
+    view.write(0, b"hello, \x01");
+    for program in [channel.server(&DEMO), channel.client(&DEMO)] {
+        run(program, b"x\n").fails(76, &["68656c6c6f2c2001", "'hello,..'"]);
+    }
+    assert_eq!(&view.bytes()[..5], b"hello");
+}
+
+/// A mode that is narrower than the C programs' 0666 is as good, where the owner is one's own.
+#[test]
+fn leftovers_of_a_narrower_mode_are_taken() {
+    let channel = Channel::new();
+    drop(segment_of(&channel, 2048));
+    run(channel.sub("set", &with(&["--mode", "0600"])), b"").expect(0);
+    let server = Proc::spawn(channel.server(&with(&["-v"])));
+    server.wait_stderr("it serves", |err| err.contains("attached segment"));
+    run(channel.client(&DEMO), b"one\nend\n").expect(0);
+    assert_eq!(server.finish().expect(0).text(), "one\n");
 }

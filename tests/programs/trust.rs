@@ -302,7 +302,7 @@ fn whose_owner_is_accepted_and_whose_mode_is_closed_is_told_what_helps() {
                 77,
                 &["uid 0", "0600", "let uid 54321 in", "set --uid USER", "set --mode 0660"],
             );
-            assert!(!out.said().contains("see --owner"), "{}", out.stderr);
+            assert!(!out.said().contains("here: --owner"), "{}", out.stderr);
         }
     }
     // What it says helps.
