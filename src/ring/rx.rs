@@ -24,6 +24,8 @@ pub(crate) struct Rx {
     tail: u32,
     /// What is committed from now on is not looked at.
     stopped: bool,
+    /// And that is for good.
+    ended: bool,
     /// The number under which the lane is set aside; `None`: it is in use.
     aside: Option<u32>,
     /// Bytes released since the producer was last seen to: see [`in_doubt`](Self::in_doubt).
@@ -45,6 +47,7 @@ impl Rx {
             cursor: 0,
             tail: 0,
             stopped: false,
+            ended: false,
             aside: None,
             // What a predecessor did is not known.
             moved: u32::MAX,
@@ -77,11 +80,13 @@ impl Rx {
         self.reload_tail()
     }
 
-    /// Looks at the lane no more, until it is made anew. What was looked at can still be released.
+    /// Looks at the lane no more, until it is made anew, and writes nothing there: from here on it may
+    /// be somebody's new one. So what was looked at counts as released.
     pub(crate) fn set_aside(&mut self) {
-        self.aside = Some(self.lane.put_aside());
-        self.tail = self.cursor;
+        (self.head, self.tail) = (self.cursor, self.cursor);
+        self.released = self.received;
         self.stopped = true;
+        self.aside = Some(self.lane.put_aside());
     }
 
     /// Is the lane set aside?
@@ -99,13 +104,14 @@ impl Rx {
 
     /// Was the lane set aside, and made anew since?
     pub(crate) fn is_made_anew(&self) -> bool {
-        self.aside.is_some_and(|number| self.lane.is_made_anew(number))
+        !self.ended && self.aside.is_some_and(|number| self.lane.is_made_anew(number))
     }
 
     /// Takes up a lane that was made anew.
     pub(crate) fn take_up_anew(&mut self) -> Result<(), BadField> {
         self.aside = None;
         self.stopped = false;
+        self.moved = u32::MAX;
         self.take_up()
     }
 
@@ -211,6 +217,9 @@ impl Rx {
     /// seen, so what was released since that one comes to nearly a whole ring. Or it has seen
     /// another position than ours.
     pub(crate) fn in_doubt(&mut self) -> bool {
+        if self.aside.is_some() {
+            return false; // there is nothing to publish
+        }
         let least = self.lane.ring().len().saturating_sub(2 * record_bytes(self.max_message));
         let moved = core::mem::take(&mut self.moved);
         moved > least || self.lane.consumer.head.load(Relaxed) != self.head
@@ -231,7 +240,8 @@ impl Rx {
     /// Looks at nothing that is committed after this call: an end that a busy producer can't
     /// put off.
     pub(crate) fn stop_looking(&mut self) -> Result<(), BadField> {
-        if self.aside.take().is_none() {
+        self.ended = true;
+        if self.aside.is_none() {
             self.reload_tail()?;
         }
         self.stopped = true;

@@ -299,3 +299,23 @@ fn a_lane_set_aside_comes_back_when_it_is_made_anew() {
     let (next, found) = Rx::new(lane.memory(), MAX);
     assert!(!next.is_aside() && found.is_ok());
 }
+
+#[test]
+fn nothing_is_written_into_a_lane_that_is_set_aside() {
+    let (lane, mut tx, mut rx) = lane(256, 0);
+    assert!(push(&mut tx, b"one") && push(&mut tx, b"two"));
+    // Looked at, and not released, when the damage is seen.
+    rx.next().unwrap().unwrap();
+    rx.next().unwrap().unwrap();
+    lane.control().producer.tail.store(4, Relaxed);
+    rx.next().unwrap_err();
+    rx.set_aside();
+    lane.control().make_anew();
+    assert!(!rx.holds() && !rx.in_doubt());
+    rx.rewind();
+    assert!(!rx.holds());
+    assert_eq!(lane.control().consumer.head.load(Relaxed), 0);
+    // And a consumer that ends takes up nothing.
+    rx.stop_looking().unwrap();
+    assert!(!rx.is_made_anew() && !rx.in_doubt());
+}
