@@ -358,3 +358,21 @@ fn a_channel_made_anew_is_not_joined_by_the_old_pair() {
     assert_eq!(server.finish().expect(0).text(), "new\n");
     channel.assert_gone();
 }
+
+/// A server that is about to remove the channel, and is stopped before it took the last line.
+#[test]
+fn the_timeout_bounds_the_clients_last_moment_too() {
+    const CLOSING: usize = 36;
+    let channel = Channel::new();
+    let mut server = channel.running(&[]);
+    server.stop();
+    raw::View::attach(channel.segment().id).write(CLOSING, &1_u32.to_ne_bytes());
+    let begin = std::time::Instant::now();
+    let out = run(channel.client(&["--timeout", "0.2"]), b"last\n");
+    out.fails(75, &["about to remove the channel", "ETIMEDOUT", "--timeout"]);
+    assert!(begin.elapsed() < Duration::from_secs(20));
+    // It is no news to the server: what was sent is printed.
+    server.signal(SIGCONT);
+    server.signal(SIGTERM);
+    assert_eq!(server.finish_with_stdin().expect(0).text(), "last\n");
+}
