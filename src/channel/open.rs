@@ -7,7 +7,7 @@
 
 use super::inspect::{acceptable, check_header, foreign, too_small};
 use super::named::NamedSegment;
-use super::roles::Roles;
+use super::roles::{Roles, LOCK_WAIT};
 use super::{Channel, Opened, Options};
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result};
@@ -19,10 +19,6 @@ use crate::sysv::PermChange;
 use core::time::Duration;
 use nix::errno::Errno;
 use std::time::Instant;
-
-/// The longest that starting, removing and mending wait for somebody else who creates, joins or
-/// removes: these take microseconds, so whoever holds the lock longer is stopped.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a client that must not create waits before it looks whether somebody else did: the first
 /// time, and each time twice as long up to the last. There is nothing yet to sleep on.

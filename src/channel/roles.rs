@@ -27,6 +27,7 @@ use crate::segment::layout::{BadField, MAX_LANES};
 use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
 use crate::sysv::{Key, PermChange, SysError};
 use crate::wake::Bell;
+use core::time::Duration;
 use nix::errno::Errno;
 
 const CREATE: u16 = 0;
@@ -57,6 +58,10 @@ const fn ring_at_end(num: u16) -> [Op; 2] {
 fn creating(bytes: u32) -> i32 {
     1 + (bytes / 64 % (SEMVMX as u32 - 1)) as i32
 }
+
+/// The longest that anybody waits for who creates, joins, mends or removes: these take microseconds, so
+/// whoever holds the lock longer is stopped.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// Lanes whose bells one operation takes care of. SEMOPM, the most changes of one `semop`, was 32
 /// by default for long (up to Linux 3.18), and may be set lower.

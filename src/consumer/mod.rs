@@ -1,14 +1,13 @@
 //! The receiving side: the server, which consumes every lane.
 
 use crate::channel::claimant::Claimant;
-use crate::channel::roles::Roles;
+use crate::channel::roles::{Roles, LOCK_WAIT};
 use crate::channel::Channel;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result, Role};
 use crate::ring::{Found, Rx};
 use crate::segment::layout::{BadField, MAX_LANES};
 use crate::wake::{self, Bed, Interrupter, Look, SpinPolicy, Waited};
-use core::time::Duration;
 
 mod aside;
 #[cfg(feature = "programs")]
@@ -19,10 +18,6 @@ pub use record::Record;
 
 /// Most records taken from one lane before the next lane has its turn.
 const QUOTA: u32 = 256;
-
-/// The longest that a server which begins waits for who creates, joins or mends: these take
-/// microseconds.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// Most changes of lane between two releases; with more the consumer asks for a release.
 const RUNS: usize = 64;
@@ -290,7 +285,7 @@ impl Consumer {
                 damaged = Some((lane, field));
             }
         }
-        // The last of them; each that was not seen is as good as told: it is looked at no more.
+        // One of them; any other is told of when it is looked at.
         damaged.map_or(Ok(()), |(lane, field)| Err(self.set_aside(lane, field)))
     }
 

@@ -1,14 +1,11 @@
 //! A lane that somebody damaged: its next producer makes it anew.
 
+use crate::channel::roles::LOCK_WAIT;
 use crate::channel::Channel;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::ring::{self, Tx};
 use core::time::Duration;
-
-/// How long the lock, and a server that has to see the damage, are waited for: these take microseconds,
-/// so whoever takes longer is stopped.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Channel {
     /// The producer's end of a lane that was just claimed, made anew if need be.
@@ -25,7 +22,7 @@ impl Channel {
                 return Ok(tx);
             }
         }
-        let give_up = Deadline::after(PATIENCE);
+        let give_up = Deadline::after(LOCK_WAIT);
         loop {
             // Under the lock no server begins.
             self.roles().lock(give_up)?;

@@ -4,6 +4,7 @@ mod advice;
 mod args;
 mod client;
 mod control;
+mod damage;
 mod help;
 mod logging;
 #[cfg(feature = "multicall")]

@@ -1,9 +1,9 @@
 //! `shmdemo-server`: prints each message.
 
 use super::args::{Protocol, Serve};
+use super::damage::DamagedLanes;
 use super::notify::Notify;
 use super::{exit, server_demo, signals, stdio};
-use crate::layout::MAX_LANES;
 use crate::{Channel, Consumer, Deadline, Kind};
 use anyhow::{Context, Result};
 
@@ -38,7 +38,7 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
     let longest = consumer.channel().geometry().max_message as usize + args.prefix.len() + 1;
     // Made once, and not on the stack, which may be small.
     let out = vec![0; BATCH + longest];
-    let damaged = [0; MAX_LANES as usize];
+    let damaged = DamagedLanes::default();
     let mut printer = Printer { args, consumer, notify, longest, out, filled: 0, damaged };
     if args.persist {
         printer.consumer.forget_end();
@@ -51,7 +51,7 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
         Err(e) if is_removed(&e) => {
             // What is still in the segment is printed; nobody else can get at it any more.
             if let Err(e) = printer.consumer.stop_looking() {
-                printer.told(e)?;
+                printer.damaged.tell(e)?;
             }
             printer.drain(false)?;
             return Err(e);
@@ -75,7 +75,7 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
         return Ok(code);
     }
     if let Err(e) = printer.consumer.announce_close() {
-        printer.told(e)?;
+        printer.damaged.tell(e)?;
     }
     printer.drain(false)?;
     printer.consumer.channel().remove()?;
@@ -98,8 +98,7 @@ struct Printer<'a> {
     out: Vec<u8>,
     /// Bytes to be written.
     filled: usize,
-    /// How often each lane was found damaged.
-    damaged: [u32; MAX_LANES as usize],
+    damaged: DamagedLanes,
 }
 
 impl Printer<'_> {
@@ -117,23 +116,9 @@ impl Printer<'_> {
             }
             // Whatever it is that ended the wait: the loop looks at all of it.
             if let Err(e) = self.consumer.wait(self.notify.deadline()) {
-                self.told(e)?;
+                self.damaged.tell(e)?;
             }
         }
-    }
-
-    /// One bad lane is one bad lane: it is told, and the others go on. Somebody who damages a lane again
-    /// and again is told of less and less often.
-    fn told(&mut self, error: crate::Error) -> Result<()> {
-        let crate::Error::NotOurs { lane: Some(lane), .. } = error else {
-            return Err(error.into());
-        };
-        let times = &mut self.damaged[lane as usize];
-        *times = times.saturating_add(1);
-        if times.is_power_of_two() {
-            log::error!("{error} (seen {times} times)");
-        }
-        Ok(())
     }
 
     /// Prints and releases all that is there. If it may `stop`, it does so at the end word
@@ -157,7 +142,7 @@ impl Printer<'_> {
                     Err(e) => {
                         // What came before it is good.
                         self.flush()?;
-                        self.told(e)?;
+                        self.damaged.tell(e)?;
                         continue;
                     }
                 };

@@ -43,6 +43,21 @@ pub(super) trait Sink {
 /// taken.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
+/// Waits until all that was sent is safe. `Ok(false)`: a signal came before that was known.
+pub(super) fn finish(producer: &mut Producer, deadline: Deadline) -> crate::Result<bool> {
+    loop {
+        match producer.finish(deadline)? {
+            Waited::Ready => return Ok(true),
+            _ if signals::stop().is_some() => return Ok(false),
+            Waited::Woken => {}
+            Waited::TimedOut => {
+                let (key, lane) = (producer.channel().key(), producer.lane());
+                return Err(Error::TimedOut { key, awaited: crate::Awaited::Taken(lane) });
+            }
+        }
+    }
+}
+
 /// The ring: a lane of its own.
 pub(super) struct RingSink<'a> {
     pub(super) producer: Producer,
@@ -118,17 +133,7 @@ impl Sink for RingSink<'_> {
         if deadline.left().is_some_and(|left| left < LAST_MOMENT) {
             deadline = Deadline::after(LAST_MOMENT);
         }
-        loop {
-            match self.producer.finish(deadline)? {
-                Waited::Ready => return Ok(true),
-                _ if signals::stop().is_some() => return Ok(false),
-                Waited::Woken => {}
-                Waited::TimedOut => {
-                    let (key, lane) = (self.producer.channel().key(), self.producer.lane());
-                    return Err(Error::TimedOut { key, awaited: crate::Awaited::Taken(lane) });
-                }
-            }
-        }
+        finish(&mut self.producer, deadline)
     }
 
     fn untaken(&self) -> u64 {

@@ -13,7 +13,7 @@
 use crate::channel::admin::remove_both;
 use crate::channel::claimant::Claimant;
 use crate::channel::named::NamedSegment;
-use crate::channel::roles::Roles;
+use crate::channel::roles::{Roles, LOCK_WAIT};
 use crate::channel::Options;
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result, Role};
@@ -115,7 +115,7 @@ impl SharedUseSegment {
             },
         };
         roles.accept(options, false)?;
-        roles.lock(Deadline::after(Duration::from_secs(5)))?;
+        roles.lock(Deadline::after(LOCK_WAIT))?;
         let ready = Self::under_lock(options, mode, &roles);
         roles.unlock();
         let (attach, text, open_to_all) = ready?;

@@ -239,3 +239,72 @@ fn a_relay_killed_at_any_time_loses_nothing() {
         run(channel.sub("remove", &[]), b"").expect(0);
     }
 }
+
+#[test]
+fn what_a_removed_source_still_holds_is_passed_on() {
+    if built_without() {
+        return;
+    }
+    let (from, to) = (Channel::new(), Channel::new());
+    let server = to.running(&["--persist"]);
+    let mut relay_ = relaying(&key(&from), &[&key(&to)], &[]);
+    until("it sleeps", || crate::support::proc::asleep(relay_.pid()));
+    relay_.stop();
+    run(from.client(&["--timeout", "1"]), b"one\ntwo\n").expect(0);
+    run(from.sub("remove", &["--force"]), b"").expect(0);
+    relay_.signal(Signal::SIGCONT);
+    relay_.finish_with_stdin().fails(69, &["removed"]);
+    server.wait_stdout("both lines", |out| out == b"one\ntwo\n");
+    stopped(server).expect(0);
+    run(to.sub("remove", &[]), b"").expect(0);
+}
+
+/// A client's end word ends all, and the other clients' lines go before it.
+#[test]
+fn the_end_word_goes_last() {
+    if built_without() {
+        return;
+    }
+    let (from, to) = (Channel::new(), Channel::new());
+    let server = to.running(&[]);
+    let mut other = Proc::spawn(from.client(&[]));
+    let mut relay_ = relaying(&key(&from), &[&key(&to)], &[]);
+    other.write(b"before\n");
+    server.wait_stdout("the first line", |out| out == b"before\n");
+    relay_.stop();
+    run(from.client(&[]), b"end\n").expect(0);
+    other.write(b"beside\n");
+    until("it is sent", || from.status().numbers("sent").iter().sum::<f64>() == 3.0);
+    relay_.signal(Signal::SIGCONT);
+    relay_.finish_with_stdin().expect(0);
+    assert_eq!(server.finish().expect(0).text(), "before\nbeside\n");
+    other.finish().expect(0);
+    for channel in [from, to] {
+        channel.assert_gone();
+    }
+}
+
+#[test]
+fn one_full_target_keeps_nothing_from_the_others() {
+    if built_without() {
+        return;
+    }
+    let (from, reads, full) = (Channel::new(), Channel::new(), Channel::new());
+    let server = reads.running(&["--persist"]);
+    let relay_ = relaying(&key(&from), &[&key(&reads), &key(&full)], &[]);
+    let mut client = Proc::spawn(from.client(&[]));
+    client.feed(numbered(6000));
+    let queued = |channel: &Channel| channel.status().numbers("queued_bytes")[0];
+    until("it is full", || queued(&full) > 16_000.0 && queued(&from) > 15_000.0);
+    // What was put for the one that reads, it has: as much as the other, and the one in hand.
+    let sent = |channel: &Channel| channel.status().numbers("sent")[0];
+    until("all that was put is there", || {
+        queued(&reads) == 0.0 && sent(&reads) - sent(&full) <= 1.0
+    });
+    stopped(relay_).expect(0);
+    drop(client);
+    stopped(server).expect(0);
+    for channel in [from, reads, full] {
+        run(channel.sub("remove", &["--force"]), b"").expect(0);
+    }
+}

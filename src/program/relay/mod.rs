@@ -7,11 +7,12 @@ mod target;
 pub(super) use args::parse;
 
 use super::args::Protocol;
+use super::damage::DamagedLanes;
 use super::notify::Notify;
 use super::{exit, signals, Failure};
-use crate::layout::{MAX_LANES, MAX_MESSAGE};
+use crate::layout::MAX_MESSAGE;
 use crate::shared_use::{End, SharedUseSegment};
-use crate::{Channel, Consumer, Deadline, Error, Key, Kind, Options, Waited};
+use crate::{Channel, Consumer, Deadline, Key, Kind, Options, Waited};
 use anyhow::{Context, Result};
 use target::{Put, Target};
 
@@ -56,6 +57,7 @@ enum Done {
 struct Targets<'a> {
     relay: &'a Relay,
     all: Vec<Target>,
+    notify: Notify,
 }
 
 pub(super) fn run(relay: &Relay) -> Result<u8> {
@@ -66,18 +68,17 @@ pub(super) fn run(relay: &Relay) -> Result<u8> {
     options.key = from;
     let source = Source::open(&options, relay.from.protocol)
         .with_context(|| format!("--from {}", from.raw()))?;
-    let mut targets = Targets { relay, all: Vec::new() };
+    let mut targets = Targets { relay, all: Vec::new(), notify: Notify::from_environment() };
     for place in &relay.to {
         // Nothing is in hand: a signal ends it on the spot.
         let target = signals::at_once_if(true, || Target::open(&relay.options, place));
         targets.all.push(target.with_context(|| format!("--to {}", place.key.raw()))?);
     }
-    let notify = Notify::from_environment();
-    notify.ready(&format!("relaying from key {from}"));
+    targets.notify.ready(&format!("relaying from key {from}"));
     log::info!("relaying from key {from} to {} other(s)", relay.to.len());
     let done = match source {
-        Source::Ring(consumer) => FromRing::new(consumer, notify).run(&mut targets)?,
-        Source::SharedUse(segment) => from_text(&segment, notify, &mut targets)?,
+        Source::Ring(consumer) => FromRing::new(consumer).run(&mut targets)?,
+        Source::SharedUse(segment) => from_text(&segment, &mut targets)?,
     };
     targets.tell_all();
     Ok(match done {
@@ -106,21 +107,31 @@ impl Source {
 }
 
 impl Targets<'_> {
-    /// Puts one message to all. `Stopped`: not to all of them.
+    /// Puts one message to all. `Full`: a signal came before all had it.
     fn put(&mut self, message: &[u8], end: bool) -> Result<Put> {
-        for (target, place) in self.all.iter_mut().zip(&self.relay.to) {
-            let to = || format!("--to {}", place.key.raw());
+        for n in 0..self.all.len() {
+            let (target, relay) = (&mut self.all[n], self.relay);
+            let to = || format!("--to {}", relay.to[n].key.raw());
             // The end word goes to all, whatever it is here.
             let unfit = if end { None } else { target.takes(message).err() };
             match unfit {
-                None => match target.put(message, end).with_context(to)? {
-                    Put::Stopped => return Ok(Put::Stopped),
-                    Put::Dropped if target.dropped.is_power_of_two() => {
-                        log::warn!("{}: no room, dropped (the {}th)", to(), target.dropped);
+                None => {
+                    let mut put = target.put(message, end).with_context(to)?;
+                    while put == Put::Full {
+                        // What the others have is not held up by this one's wait.
+                        self.ring()?;
+                        self.notify.alive();
+                        if signals::stop().is_some() {
+                            return Ok(Put::Full);
+                        }
+                        let until = self.notify.deadline();
+                        put = self.all[n].wait(message, end, until).with_context(to)?;
                     }
-                    Put::Dropped | Put::Sent => {}
-                },
-                Some(unfit) if self.relay.skip => {
+                    if put == Put::Dropped && self.all[n].dropped.is_power_of_two() {
+                        log::warn!("{}: no room, dropped (the {}th)", to(), self.all[n].dropped);
+                    }
+                }
+                Some(unfit) if relay.skip => {
                     let times = target.count_unfit();
                     if times.is_power_of_two() {
                         log::warn!("{}: skipped (the {times}th): {unfit}", to());
@@ -134,13 +145,20 @@ impl Targets<'_> {
                             "{}: {unfit}; the message is still in the segment of key {}: give \
                              --skip-too-long, or make the target larger",
                             to(),
-                            self.relay.from.key
+                            relay.from.key
                         ),
                     ));
                 }
             }
         }
         Ok(Put::Sent)
+    }
+
+    /// Passes the end word on, when all else is. `false`: a signal came before all had it.
+    fn end(&mut self) -> Result<bool> {
+        let put = self.put(END_WORD, true)?;
+        self.ring()?;
+        Ok(put != Put::Full)
     }
 
     fn ring(&mut self) -> Result<()> {
@@ -169,26 +187,24 @@ impl Targets<'_> {
 
 struct FromRing {
     consumer: Box<Consumer>,
-    notify: Notify,
     /// One message; made once, and not on the stack.
     message: Vec<u8>,
     /// The end word was passed on: it is not again.
     ending: bool,
-    /// How often each lane was found damaged.
-    damaged: [u32; MAX_LANES as usize],
+    damaged: DamagedLanes,
 }
 
 impl FromRing {
-    fn new(consumer: Box<Consumer>, notify: Notify) -> Self {
+    fn new(consumer: Box<Consumer>) -> Self {
         let message = vec![0; MAX_MESSAGE as usize];
-        Self { consumer, notify, message, ending: false, damaged: [0; MAX_LANES as usize] }
+        Self { consumer, message, ending: false, damaged: DamagedLanes::default() }
     }
 
     fn run(mut self, targets: &mut Targets<'_>) -> Result<Done> {
         if targets.relay.persist {
             self.consumer.forget_end();
         }
-        // One that a predecessor passed on, who was killed before it had ended.
+        // One that a predecessor took, who was killed before it had ended.
         self.ending = self.consumer.end_pending();
         while !self.ending {
             match self.pass_on(targets)? {
@@ -200,23 +216,32 @@ impl FromRing {
             if signals::stop().is_some() {
                 return Ok(Done::Signal);
             }
-            self.notify.alive();
-            if let Err(e) = self.consumer.wait(self.notify.deadline()) {
-                self.damaged(e)?;
+            targets.notify.alive();
+            match self.consumer.wait(targets.notify.deadline()) {
+                Err(e) if e.is_removed() => {
+                    // What is still in the segment nobody else can get at any more.
+                    if let Err(e) = self.consumer.stop_looking() {
+                        self.damaged.tell(e)?;
+                    }
+                    self.pass_on(targets)?;
+                    return Err(e.into());
+                }
+                Err(e) => self.damaged.tell(e)?,
+                Ok(_) => {}
             }
         }
-        // As a server: what is there is passed on, then the channel goes.
-        self.notify.stopping();
-        log::info!("a client sent the end word, which was passed on");
+        // As a server: what is there is passed on, then the end word, and the channel goes.
+        targets.notify.stopping();
         self.ending = true;
         if let Err(e) = self.consumer.announce_close() {
-            self.damaged(e)?;
+            self.damaged.tell(e)?;
         }
-        if self.pass_on(targets)?.is_some() {
+        if self.pass_on(targets)?.is_some() || !targets.end()? {
             return Ok(Done::Signal);
         }
-        targets.finish()?;
         self.consumer.channel().remove()?;
+        log::info!("a client sent the end word, which was passed on");
+        targets.finish()?;
         Ok(Done::EndWord)
     }
 
@@ -239,12 +264,18 @@ impl FromRing {
                 let (len, end) = (record.len(), record.kind() == Kind::End);
                 record.copy_to(&mut self.message);
                 looked += len + 1;
-                if end && (targets.relay.persist || self.ending) {
+                if end {
                     put = looked;
-                    continue;
+                    if targets.relay.persist || self.ending {
+                        continue;
+                    }
+                    // Before it is released: whoever is killed in between, the end is not lost.
+                    self.consumer.note_end();
+                    done = Some(Done::EndWord);
+                    break;
                 }
-                match targets.put(&self.message[..len], end) {
-                    Ok(Put::Stopped) => {
+                match targets.put(&self.message[..len], false) {
+                    Ok(Put::Full) => {
                         done = Some(Done::Signal);
                         break;
                     }
@@ -256,11 +287,6 @@ impl FromRing {
                         return Err(e);
                     }
                 }
-                if end {
-                    self.consumer.note_end();
-                    done = Some(Done::EndWord);
-                    break;
-                }
             }
             targets.ring()?;
             match put == looked {
@@ -268,45 +294,30 @@ impl FromRing {
                 false => self.consumer.release_within(put, 1)?,
             }
             if let Some(e) = failed {
-                self.damaged(e)?;
+                self.damaged.tell(e)?;
                 continue;
             }
             if done.is_some() || looked == 0 {
                 return Ok(done);
             }
-            self.notify.alive();
+            targets.notify.alive();
             if signals::stop().is_some() {
                 return Ok(Some(Done::Signal));
             }
         }
     }
-
-    /// A damaged lane of the source is told of, and the others go on.
-    fn damaged(&mut self, error: Error) -> Result<()> {
-        let Error::NotOurs { lane: Some(lane), .. } = error else { return Err(error.into()) };
-        let times = &mut self.damaged[lane as usize];
-        *times = times.saturating_add(1);
-        if times.is_power_of_two() {
-            log::error!("{error} (seen {times} times)");
-        }
-        Ok(())
-    }
 }
 
 /// From the C demo's segment: one text after the other.
-fn from_text(
-    segment: &SharedUseSegment,
-    mut notify: Notify,
-    targets: &mut Targets<'_>,
-) -> Result<Done> {
+fn from_text(segment: &SharedUseSegment, targets: &mut Targets<'_>) -> Result<Done> {
     let mut text = vec![0; segment.text_bytes()];
     loop {
-        notify.alive();
+        targets.notify.alive();
         if segment.wait(true, Deadline::Never)? == Waited::Ready {
             let len = segment.read(&mut text);
             let end = &text[..len] == END_WORD;
             if !(end && targets.relay.persist) {
-                if targets.put(&text[..len], end)? == Put::Stopped {
+                if targets.put(&text[..len], end)? == Put::Full {
                     return Ok(Done::Signal);
                 }
                 targets.ring()?;
@@ -314,7 +325,7 @@ fn from_text(
             segment.taken();
             if end && !targets.relay.persist {
                 log::info!("a client sent the end word, which was passed on");
-                notify.stopping();
+                targets.notify.stopping();
                 targets.finish()?;
                 segment.remove()?;
                 return Ok(Done::EndWord);

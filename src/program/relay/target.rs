@@ -3,8 +3,9 @@
 use super::{Full, Place, END_WORD};
 use crate::program::args::Protocol;
 use crate::program::signals;
+use crate::program::sink::finish;
 use crate::shared_use::{End, SharedUseSegment};
-use crate::{Channel, Deadline, Error, Options, Producer, Reservation, Result, Waited};
+use crate::{Channel, Deadline, Error, Options, Producer, Result, Waited};
 use core::time::Duration;
 
 /// A server that is just ending is given so long to take what it was sent.
@@ -16,8 +17,8 @@ pub(super) enum Put {
     Sent,
     /// There was no room, and that is what is wanted then.
     Dropped,
-    /// A signal came before there was room.
-    Stopped,
+    /// There is no room yet.
+    Full,
 }
 
 enum Way {
@@ -70,21 +71,48 @@ impl Target {
         self.unfit
     }
 
-    /// Puts a message there, to be seen at the next [`ring`](Self::ring).
+    /// Puts a message there, to be seen at the next [`ring`](Self::ring), if there is room now. Where
+    /// there is none and it may be dropped, it is; the end word never is.
     pub(super) fn put(&mut self, message: &[u8], end: bool) -> Result<Put> {
-        let put = match &mut self.way {
-            Way::Ring(producer) => put_ring(producer, message, end, self.full)?,
-            Way::SharedUse(segment) => {
-                put_text(segment, if end { END_WORD } else { message }, self.full)?
-            }
-        };
-        if put == Put::Dropped {
+        let put = self.wait(message, end, Deadline::Now)?;
+        if put == Put::Full && self.full == Full::Drop && !end {
             if let Way::Ring(producer) = &self.way {
                 producer.count_refused();
             }
             self.dropped = self.dropped.saturating_add(1);
+            return Ok(Put::Dropped);
         }
         Ok(put)
+    }
+
+    /// The same, waiting for room until then, or until a signal or something else is to be seen to.
+    pub(super) fn wait(&mut self, message: &[u8], end: bool, until: Deadline) -> Result<Put> {
+        match &mut self.way {
+            Way::Ring(producer) => {
+                if until != Deadline::Now {
+                    // Before the look at it: a signal that comes in between ends the wait.
+                    signals::interrupts(producer.interrupter());
+                    if signals::stop().is_some() {
+                        return Ok(Put::Full);
+                    }
+                }
+                let Some(mut slot) = producer.reserve(message.len(), until)?.slot() else {
+                    return Ok(Put::Full);
+                };
+                slot.write(0, message);
+                match end {
+                    true => slot.commit_end(message.len()),
+                    false => slot.stage(message.len()),
+                }
+            }
+            Way::SharedUse(segment) => {
+                if segment.wait(false, until)? != Waited::Ready {
+                    return Ok(Put::Full);
+                }
+                segment.write(if end { END_WORD } else { message })?;
+            }
+        }
+        Ok(Put::Sent)
     }
 
     /// Who reads there is to see what was put.
@@ -106,47 +134,8 @@ impl Target {
     /// All that was put is taken, or waits there.
     pub(super) fn finish(&mut self) -> Result<()> {
         match &mut self.way {
-            Way::Ring(producer) => producer.finish(Deadline::after(LAST_MOMENT)).map(drop),
+            Way::Ring(producer) => finish(producer, Deadline::after(LAST_MOMENT)).map(drop),
             Way::SharedUse(_) => Ok(()),
-        }
-    }
-}
-
-fn put_ring(producer: &mut Producer, message: &[u8], end: bool, full: Full) -> Result<Put> {
-    let mut deadline = Deadline::Now;
-    loop {
-        if let Reservation::Slot(mut slot) = producer.reserve(message.len(), deadline)? {
-            slot.write(0, message);
-            match end {
-                true => slot.commit_end(message.len()),
-                false => slot.stage(message.len()),
-            }
-            return Ok(Put::Sent);
-        }
-        if full == Full::Drop && !end {
-            return Ok(Put::Dropped);
-        }
-        // Before the look at it: a signal that comes in between ends the wait.
-        signals::interrupts(producer.interrupter());
-        if signals::stop().is_some() {
-            return Ok(Put::Stopped);
-        }
-        deadline = Deadline::Never;
-    }
-}
-
-fn put_text(segment: &SharedUseSegment, text: &[u8], full: Full) -> Result<Put> {
-    loop {
-        let deadline = if full == Full::Drop { Deadline::Now } else { Deadline::Never };
-        if segment.wait(false, deadline)? == Waited::Ready {
-            segment.write(text)?;
-            return Ok(Put::Sent);
-        }
-        if full == Full::Drop {
-            return Ok(Put::Dropped);
-        }
-        if signals::stop().is_some() {
-            return Ok(Put::Stopped);
         }
     }
 }
