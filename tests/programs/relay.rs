@@ -248,11 +248,17 @@ fn what_a_removed_source_still_holds_is_passed_on() {
     let (from, to) = (Channel::new(), Channel::new());
     let server = to.running(&["--persist"]);
     let mut relay_ = relaying(&key(&from), &[&key(&to)], &[]);
+    // Committed without a ring: the removal is what wakes the relay.
+    let options = shmdemo::Options::new(shmdemo::Key::new(from.key).expect("a key"));
+    let channel = shmdemo::Channel::open(&options, shmdemo::Deadline::Now).expect("its channel");
+    let mut producer = channel.into_producer(shmdemo::Deadline::Now).expect("a lane");
     until("it sleeps", || crate::support::proc::asleep(relay_.pid()));
-    relay_.stop();
-    run(from.client(&["--timeout", "1"]), b"one\ntwo\n").expect(0);
-    run(from.sub("remove", &["--force"]), b"").expect(0);
-    relay_.signal(Signal::SIGCONT);
+    for line in [b"one", b"two"] {
+        let mut slot = producer.try_reserve(3).expect("a sound ring").expect("room");
+        slot.write(0, line);
+        slot.commit_quietly(3);
+    }
+    producer.channel().remove().expect("remove");
     relay_.finish_with_stdin().fails(69, &["removed"]);
     server.wait_stdout("both lines", |out| out == b"one\ntwo\n");
     stopped(server).expect(0);
