@@ -31,7 +31,9 @@ job_files() { # FOLDER TOOL-PREFIX
     for source in "$repo"/tests/c/*.c; do
         [ -e "$source" ] || continue
         name=${source##*/}
-        "$2gcc" -O2 -o "$1/${name%.c}" "$source" || die 2 "$source does not compile with $2gcc"
+        name=${name%.c}
+        { "$2gcc" -O2 -o "$1/$name" "$source" && "$2gcc" -O0 -o "$1/$name-O0" "$source"; } ||
+            die 2 "$source does not compile with $2gcc"
     done
 }
 

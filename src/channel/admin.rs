@@ -35,6 +35,18 @@ fn find(options: &Options) -> Result<Found> {
     Ok(Found { segment, roles })
 }
 
+/// The same, and where `leave` says so, a foreign set beside the segment is left alone.
+fn find_or_leave(options: &Options, leave: bool) -> Result<Found> {
+    match find(options) {
+        Err(Error::NotOurs { object: Object::Semaphores, .. }) if leave => {
+            let found = NamedSegment::find(options.key)?;
+            let segment = Some(found.ok_or(Error::NoChannel(options.key))?);
+            Ok(Found { segment, roles: None })
+        }
+        other => other,
+    }
+}
+
 /// Is the segment a channel's? Looked at through a read-only attach.
 fn check(found: NamedSegment, _: &ShmStat) -> Result<()> {
     let key = found.key;
@@ -53,12 +65,17 @@ pub(crate) type Check = fn(NamedSegment, &ShmStat) -> Result<()>;
 /// [`Error::NoChannel`]; [`Error::NotAccepted`] where it is somebody else's; [`Error::NotOurs`]
 /// where it is no channel; [`Error::System`] with EPERM for anybody but owner, creator and root.
 pub fn set(options: &Options, change: &PermChange) -> Result<()> {
-    set_checked(options, change, check)
+    set_checked(options, change, check, false)
 }
 
-pub(crate) fn set_checked(options: &Options, change: &PermChange, check: Check) -> Result<()> {
+pub(crate) fn set_checked(
+    options: &Options,
+    change: &PermChange,
+    check: Check,
+    leave: bool,
+) -> Result<()> {
     let key = options.key;
-    let found = find(options)?;
+    let found = find_or_leave(options, leave)?;
     let segment = found.segment.ok_or(Error::NoChannel(key))?;
     check(segment, &segment.stat()?)?;
     // The set first: with a new owner the segment may be out of reach after.
@@ -75,18 +92,17 @@ pub(crate) fn set_checked(options: &Options, change: &PermChange, check: Check) 
 /// [`Error::NotOurs`] where it is no channel or damaged, unless `force`; [`Error::NoChannel`];
 /// [`Error::NotAccepted`]; [`Error::System`] with EPERM.
 pub fn remove(options: &Options, force: bool) -> Result<()> {
-    remove_checked(options, force, check)
+    remove_checked(options, force, check, false)
 }
 
-pub(crate) fn remove_checked(options: &Options, force: bool, check: Check) -> Result<()> {
+pub(crate) fn remove_checked(
+    options: &Options,
+    force: bool,
+    check: Check,
+    leave: bool,
+) -> Result<()> {
     let key = options.key;
-    let found = match find(options) {
-        // A foreign set beside a segment of ours is left alone.
-        Err(Error::NotOurs { object: Object::Semaphores, .. }) if force => {
-            Found { segment: NamedSegment::find(key)?, roles: None }
-        }
-        other => other?,
-    };
+    let found = find_or_leave(options, leave || force)?;
     if let (Some(segment), false) = (found.segment, force) {
         check(segment, &segment.stat()?)?;
     }

@@ -40,6 +40,7 @@ pub struct Options {
     pub(crate) place: Place,
     pub(crate) lock: bool,
     pub(crate) text_bytes: Option<u32>,
+    pub(crate) foreign_semaphore: bool,
 }
 
 impl Options {
@@ -57,6 +58,7 @@ impl Options {
             place: Place::default(),
             lock: false,
             text_bytes: None,
+            foreign_semaphore: false,
         }
     }
 
@@ -130,6 +132,14 @@ impl Options {
     /// [`TEXT_BYTES`](crate::shared_use::TEXT_BYTES) for a new one. A channel has none.
     pub fn text_bytes(mut self, bytes: u32) -> Self {
         self.text_bytes = Some(bytes);
+        self
+    }
+
+    /// Whether the C programs of a segment of the C demo's kind keep a binary semaphore under its key, which
+    /// is then taken before each access and given back after it, as they do (`semop` of -1 and +1 on a set
+    /// of one; with SEM_UNDO); default: no. It is waited for, never made.
+    pub fn foreign_semaphore(mut self, foreign: bool) -> Self {
+        self.foreign_semaphore = foreign;
         self
     }
 

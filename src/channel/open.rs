@@ -85,7 +85,7 @@ impl Channel {
             }
             None => match Roles::create(key, options.creation_mode())? {
                 Some(roles) => {
-                    if let Err(e) = options.give_over(None, &roles) {
+                    if let Err(e) = options.give_over(|change| roles.set(change)) {
                         let _ = roles.remove();
                         return Err(e);
                     }
@@ -181,7 +181,7 @@ impl Channel {
             let Some(segment) = segment else { return Err(too_small(key, 0)) };
             roles.set_free_lanes(geometry.lanes)?;
             write_header(&segment, &geometry, roles.id().raw() as u32);
-            options.give_over(Some(made), &roles)?;
+            options.give_over(|change| made.set(change))?;
             let opened = Opened::Created;
             let channel = Self { key, geometry, roles, opened, adjusted: None, segment };
             channel.lock_if(options)?;
@@ -233,13 +233,12 @@ impl Channel {
 
 impl Options {
     /// Gives what was just created, the segment or else the set, the owner and group asked for.
-    pub(crate) fn give_over(&self, segment: Option<NamedSegment>, roles: &Roles) -> Result<()> {
+    pub(crate) fn give_over(&self, set: impl FnOnce(&PermChange) -> Result<()>) -> Result<()> {
         let change = PermChange { uid: self.create_as, gid: self.group, mode: None };
-        match segment {
-            _ if change.is_empty() => Ok(()),
-            Some(segment) => segment.set(&change),
-            None => roles.set(&change),
+        if change.is_empty() {
+            return Ok(());
         }
+        set(&change)
     }
 }
 

@@ -59,6 +59,19 @@ fn creating(bytes: u32) -> i32 {
     1 + (bytes / 64 % (SEMVMX as u32 - 1)) as i32
 }
 
+/// Is the owner of a set of that many semaphores accepted, and, for who joins, its mode?
+pub(crate) fn accept_set(options: &Options, id: SemId, count: u16, joining: bool) -> Result<()> {
+    match sem::stat(id) {
+        Ok(perm) => options.accepts(Object::Semaphores, &perm, usize::from(count), joining),
+        Err(e) => match (e.errno, sem::public_stat(options.key, id)) {
+            (Errno::EACCES, Some((perm, size))) => {
+                Err(options.closed(Object::Semaphores, &perm, size))
+            }
+            _ => Err(Error::from_sys(options.key, Object::Semaphores, e)),
+        },
+    }
+}
+
 /// The longest that anybody waits for who creates, joins, mends or removes: these take microseconds, so
 /// whoever holds the lock longer is stopped.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -117,17 +130,7 @@ impl Roles {
 
     /// Is the set's owner accepted, and, for who joins, its mode?
     pub(crate) fn accept(&self, options: &Options, joining: bool) -> Result<()> {
-        match sem::stat(self.id) {
-            Ok(perm) => {
-                options.accepts(Object::Semaphores, &perm, usize::from(SEMAPHORES), joining)
-            }
-            Err(e) => match (e.errno, sem::public_stat(self.key, self.id)) {
-                (Errno::EACCES, Some((perm, size))) => {
-                    Err(options.closed(Object::Semaphores, &perm, size))
-                }
-                _ => Err(self.error(e)),
-            },
-        }
+        accept_set(options, self.id, SEMAPHORES, joining)
     }
 
     /// IPC_SET.

@@ -14,6 +14,9 @@ pub(super) fn advice(error: &Error) -> &'static str {
             "`shmdemo-server status`, --timeout, --size"
         }
         Error::TimedOut { awaited: Awaited::Taken(_), .. } => "--timeout",
+        Error::NotOurs { object: Object::Semaphores, field, .. } if field.found == 1 => {
+            "--protocol shared_use_st --foreign-semaphore, --key"
+        }
         Error::NotOurs { lane: None, .. } => "`remove --force`, --key",
         Error::NotAccepted { object, why, .. } => match (why, object) {
             (Refusal::OpenToAll, Object::Segment | Object::Semaphores) => {

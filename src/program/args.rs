@@ -1,6 +1,6 @@
 //! The command lines: what there is, in which ranges, and what to say about what is not.
 
-use super::help::{CLIENT_HELP, COMMON_HELP, EXIT_HELP, SERVER_HELP};
+use super::help::{COMMON_HELP, EXIT_HELP, SERVER_HELP};
 use super::logging::Settings;
 #[cfg(feature = "relay")]
 use super::relay::{self, Relay};
@@ -57,6 +57,8 @@ pub(super) struct Serve {
     pub common: Common,
     pub geometry: GeometryArgs,
     pub prefix: Vec<u8>,
+    /// The text that ends C programs of the demo.
+    pub end_word: Vec<u8>,
     pub persist: bool,
 }
 
@@ -77,14 +79,8 @@ pub(super) enum ServerCommand {
     Relay(Box<Relay>),
 }
 
-/// `shmdemo-client`.
-pub(super) struct ClientArgs {
-    pub common: Common,
-    pub end_word: Vec<u8>,
-    /// The C program at the other end compares whole lines with the end word.
-    pub end_whole: bool,
-    pub timeout: Option<Duration>,
-}
+/// The line that ends client and server, unless `--end-word` says otherwise; the C demo's.
+pub(super) const END_WORD: &[u8] = b"end";
 
 /// Longest `--prefix`, in bytes.
 pub(super) const MAX_PREFIX: usize = 256;
@@ -127,6 +123,7 @@ impl Common {
                 let bytes = size("--text-size", &value, 1, most, "1..64K bytes")?;
                 self.options.text_bytes = Some(bytes);
             }
+            "--foreign-semaphore" => self.options.foreign_semaphore = true,
             "--owner" => {
                 self.options.owner = Some(user("--owner", &text(parser, "--owner")?)?);
             }
@@ -144,20 +141,33 @@ impl Common {
         Ok(true)
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.key_given && self.ftok_given {
             return Err(usage("--key and --ftok: only one of them can name the key"));
         }
-        if self.options.text_bytes.is_some() && self.protocol == Protocol::Ring {
-            return Err(usage(
-                "--text-size: only with --protocol shared_use_st; the ring has --max-message",
-            ));
+        if self.protocol == Protocol::Ring {
+            if self.options.text_bytes.is_some() {
+                return Err(usage(
+                    "--text-size: only with --protocol shared_use_st; the ring has --max-message",
+                ));
+            }
+            if self.options.foreign_semaphore {
+                return Err(usage("--foreign-semaphore: only with --protocol shared_use_st"));
+            }
         }
         if self.options.place.round && self.options.place.address.is_none() {
             return Err(usage("--round: needs --address"));
         }
         Ok(())
     }
+}
+
+pub(super) fn end_word_of(parser: &mut Parser) -> Result<Vec<u8>> {
+    let word = bytes_of(raw(parser, "--end-word")?);
+    if word.len() > layout::MAX_MESSAGE as usize {
+        return Err(bad("--end-word", "…", "0..64K bytes long"));
+    }
+    Ok(word)
 }
 
 /// One argument, as it is to be named in messages.
@@ -183,7 +193,7 @@ pub(super) fn unknown(arg: &str, operand: bool, program: &str, command: &str) ->
     usage(format!("{}: no such option{command}", escaped(arg)))
 }
 
-fn print<T>(arg: &str, program: &str, head: &str) -> Option<Parsed<T>> {
+pub(super) fn print<T>(arg: &str, program: &str, head: &str) -> Option<Parsed<T>> {
     match arg {
         "-h" | "--help" => Some(Parsed::Print(format!("{head}{COMMON_HELP}{EXIT_HELP}"))),
         "-V" | "--version" => {
@@ -207,7 +217,7 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
     let mut common = Common::new();
     let mut sizes = GeometryArgs::default();
     let mut change = PermChange::default();
-    let (mut prefix, mut persist) = (Vec::new(), false);
+    let (mut prefix, mut end_word, mut persist) = (Vec::new(), None, false);
     let (mut json, mut watch, mut force) = (false, None, false);
     let mut word = Word::Serve;
     let mut command = "";
@@ -239,7 +249,15 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
                 return Ok(done);
             }
             // What would change nothing is not taken in silence.
-            let idle = ["-0", "--null", "--address", "--round", "--lock", "--text-size"];
+            let idle = [
+                "-0",
+                "--null",
+                "--address",
+                "--round",
+                "--lock",
+                "--text-size",
+                "--foreign-semaphore",
+            ];
             let taken = word == Word::Serve || !idle.contains(&arg.as_str());
             if taken && common.take(&arg, &mut parser)? {
                 continue;
@@ -276,6 +294,7 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
                     return Err(bad("--prefix", &shown, "0..256 bytes long"));
                 }
             }
+            (Word::Serve, "--end-word") => end_word = Some(end_word_of(&mut parser)?),
             (Word::Serve, "--persist") => persist = true,
             (Word::Status, "--json") => json = true,
             (Word::Status, "--watch") => {
@@ -306,10 +325,16 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
                     "--lanes, --size, --max-message: the segment of shared_use_st has one size",
                 ));
             }
+            if common.protocol == Protocol::Ring && end_word.is_some() {
+                return Err(usage(
+                    "--end-word: only with --protocol shared_use_st; clients of the ring say what ends",
+                ));
+            }
             check_geometry(&sizes)?;
             common.options.geometry = sizes.geometry();
             common.options.adjust = true;
-            let serve = Serve { common, geometry: sizes, prefix, persist };
+            let end_word = end_word.unwrap_or_else(|| END_WORD.to_vec());
+            let serve = Serve { common, geometry: sizes, prefix, end_word, persist };
             ServerCommand::Serve(Box::new(serve))
         }
         Word::Status => ServerCommand::Status(Box::new(StatusArgs { common, json, watch })),
@@ -320,66 +345,4 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
         Word::Remove => ServerCommand::Remove(Box::new(common), force),
     };
     Ok(Parsed::Run(settings, command))
-}
-
-/// Parses the command line of `shmdemo-client`.
-pub(super) fn client(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
-    const NAME: &str = "shmdemo-client";
-    let mut common = Common::new();
-    let (mut end_word, mut end_whole) = (b"end".to_vec(), false);
-    let mut timeout = None;
-    while let Some((arg, operand)) = next(&mut parser)? {
-        if !operand {
-            if let Some(done) = print(&arg, NAME, CLIENT_HELP) {
-                return Ok(done);
-            }
-            if common.take(&arg, &mut parser)? {
-                continue;
-            }
-        }
-        match arg.as_str() {
-            _ if operand => return Err(unknown(&arg, true, NAME, "")),
-            "--no-create" => common.options.create = false,
-            "--end-word" => {
-                end_word = bytes_of(raw(&mut parser, "--end-word")?);
-                if end_word.len() > layout::MAX_MESSAGE as usize {
-                    return Err(bad("--end-word", "…", "0..64K bytes long"));
-                }
-            }
-            "--end-whole" => end_whole = true,
-            "--timeout" => {
-                let value = text(&mut parser, "--timeout")?;
-                let range = "seconds, 0..4294967295, a fraction is allowed";
-                let time = seconds(&value).ok_or_else(|| bad("--timeout", &value, range))?;
-                timeout = Some(time);
-            }
-            "--mode" => {
-                common.options.mode = Some(mode(&text(&mut parser, "--mode")?, 0o600)?);
-            }
-            "--group" => {
-                common.options.group = Some(group("--group", &text(&mut parser, "--group")?)?);
-            }
-            "--create-as" => {
-                let name = text(&mut parser, "--create-as")?;
-                common.options.create_as = Some(user("--create-as", &name)?);
-            }
-            _ => return Err(unknown(&arg, false, NAME, "")),
-        }
-    }
-    common.check()?;
-    let Options { create, group, create_as, .. } = common.options;
-    if !create && (group.is_some() || create_as.is_some()) {
-        return Err(usage("--group, --create-as: nothing is created with --no-create"));
-    }
-    if end_word.contains(&common.separator) {
-        let shown = String::from_utf8_lossy(&end_word);
-        return Err(bad("--end-word", &shown, "without the separator, since no line holds it"));
-    }
-    if end_whole && common.protocol != Protocol::SharedUse {
-        return Err(usage(
-            "--end-whole: only with --protocol shared_use_st; the ring compares whole lines",
-        ));
-    }
-    let settings = common.settings;
-    Ok(Parsed::Run(settings, ClientArgs { common, end_word, end_whole, timeout }))
 }

@@ -1,7 +1,8 @@
 //! `shmdemo-client`: each line of stdin becomes one message.
 
-use super::args::{ClientArgs, Protocol};
-use super::sink::{RingSink, SharedUseSink, Sink};
+use super::args::Protocol;
+use super::client_args::ClientArgs;
+use super::sink::{would_end, RingSink, SharedUseSink, Sink};
 use super::sizes::GeometryArgs;
 use super::{exit, signals, stdio, Failure};
 use crate::segment::layout::MAX_MESSAGE;
@@ -210,14 +211,10 @@ fn too_long(sink: &mut dyn Sink, number: u64, length: usize, more: bool) -> anyh
 
 fn ends_peer(args: &ClientArgs, sink: &mut dyn Sink, number: u64) -> anyhow::Error {
     let _ = sink.ring(); // one failure is enough
-    let word = String::from_utf8_lossy(&args.end_word);
+    let why = would_end(&args.end_word);
     Failure::error(
         exit::TOO_LONG,
-        format!(
-            "line {number} was not sent: it begins with the end word '{word}', and C programs of the \
-             demo compare no further and would end (EILSEQ); the lines before it were sent: give \
-             --end-whole if this one compares whole lines, or another --end-word"
-        ),
+        format!("line {number} was not sent, the lines before it were: {why}"),
     )
 }
 

@@ -10,6 +10,9 @@ pub(super) const COMMON_HELP: &str = "\
       --text-size BYTES
                        (shared_use_st) size of the text, 1..64K [default: what
                        the segment has; 2048 for a new one]
+      --foreign-semaphore
+                       (shared_use_st) wait for the C programs' own binary
+                       semaphore under the key, and use it as they do
       --owner USER     also accept a segment of this user, name or uid
                        [default: own euid and root]
       --address HEX    attach at this address [default: the kernel's choice]
@@ -44,6 +47,8 @@ Server (sizes count when it creates the segment):
       --group GROUP    their group, name or gid; likewise
       --prefix TEXT    printed before each message, up to 256 bytes; the C
                        demo's was 'You wrote: '
+      --end-word WORD  (shared_use_st) the text that stops the server, as the
+                       C program has it; empty: none does [default: end]
       --persist        service: end does not stop the server, and stopping
                        leaves the segment and what is in it
 
@@ -61,8 +66,8 @@ set: owner, group, mode of segment and semaphores (IPC_SET)
 remove: removes segment and semaphores (IPC_RMID), unless somebody uses them
       --force          even if somebody does, or if they are damaged
 
-Both programs (status, set and remove know no -0, --address, --round, --lock
-or --text-size):
+Both programs (status, set and remove know no -0, --address, --round, --lock,
+nor --text-size, nor --foreign-semaphore):
 ";
 
 #[cfg(feature = "relay")]
@@ -77,10 +82,16 @@ Usage: shmdemo-server relay --from KEY --to KEY [--to KEY ...] [OPTIONS]
                        KEY is decimal or 0x hex, with :shared_use_st behind it
                        where the segment is the C demo's
       --to KEY         where they go, as a client's do; 8 times at the most
+      --foreign-semaphore
+                       (of the --from or --to before it) the C programs have
+                       a binary semaphore under the key: use it as they do
       --when-full HOW  (of the --to before it) wait, or drop the message, which
                        status counts as refused [default: wait]
       --skip-too-long  a message that can't go to a target is left out there,
                        counted and told, instead of ending the relay (65)
+      --end-word WORD  what ends the C programs [default: end]
+      --end-whole      they compare whole lines with it: send those that begin
+                       with WORD and are longer
       --persist        service: end does not stop the relay, nor pass
       --owner USER     also accept segments of this user, name or uid
       --syslog         log to syslog instead of stderr

@@ -3,12 +3,14 @@
 mod advice;
 mod args;
 mod client;
+mod client_args;
 mod control;
 mod damage;
 mod help;
 mod logging;
 #[cfg(feature = "multicall")]
 mod named;
+mod names;
 mod notify;
 #[cfg(feature = "relay")]
 mod relay;
@@ -85,7 +87,7 @@ pub fn client() -> ExitCode {
 }
 
 fn client_with(words: lexopt::Parser) -> ExitCode {
-    run("shmdemo-client", words, args::client, |args| client::send(&args))
+    run("shmdemo-client", words, client_args::parse, |args| client::send(&args))
 }
 
 fn run<T>(

@@ -3,23 +3,49 @@
 use super::args::Serve;
 use super::notify::Notify;
 use super::{client, exit, signals, stdio};
-use crate::shared_use::End;
-use crate::{Deadline, Waited};
+use crate::shared_use::{End, SharedUseSegment};
+use crate::{Deadline, Error, Waited};
 use anyhow::Result;
+use core::time::Duration;
 
-/// The text that ends the C demo.
-const END_WORD: &[u8] = b"end";
+/// C programs that have not made their semaphore yet are looked for as often.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// `None`: a signal came before the C programs had made their semaphore.
+fn open(args: &Serve, notify: &mut Notify) -> Result<Option<SharedUseSegment>> {
+    let options = &args.common.options;
+    let mut told = false;
+    loop {
+        match client::open_shared_use(options, End::Server, Deadline::after(LOOK)) {
+            Err(Error::TimedOut { .. }) => {
+                if !core::mem::replace(&mut told, true) {
+                    log::info!(
+                        "waiting until a C program makes the semaphore of key {}",
+                        options.key()
+                    );
+                }
+                notify.alive();
+                if signals::stop().is_some() {
+                    return Ok(None);
+                }
+            }
+            other => return Ok(Some(other?)),
+        }
+    }
+}
 
 pub(super) fn serve(args: &Serve) -> Result<u8> {
     let options = &args.common.options;
     let key = options.key;
-    let segment = client::open_shared_use(options, End::Server, Deadline::Never)?;
+    let mut notify = Notify::from_environment();
+    let Some(segment) = open(args, &mut notify)? else {
+        return Ok(signals::stop().map_or(exit::OK, signals::server_exit));
+    };
     client::log_shared_use(&segment, key);
     let prefix = args.prefix.len();
     // Prefix, text and separator; made once, and not on the stack, which may be small.
     let mut line = vec![0; prefix + segment.text_bytes() + 1];
     line[..prefix].copy_from_slice(&args.prefix);
-    let mut notify = Notify::from_environment();
     if segment.is_written() {
         log::info!("a text of an earlier run, or of a program that began before, is waiting");
     }
@@ -29,7 +55,7 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
         notify.alive();
         if segment.wait(true, Deadline::Never)? == Waited::Ready {
             let end = prefix + segment.read(&mut line[prefix..]);
-            let is_end = &line[prefix..end] == END_WORD;
+            let is_end = !args.end_word.is_empty() && line[prefix..end] == args.end_word;
             let ends = is_end && !args.persist;
             if !is_end {
                 line[end] = args.common.separator;
@@ -38,7 +64,12 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
                     return Err(stdio::output_failure(stopped.errno, &more));
                 }
             }
-            segment.taken();
+            while segment.taken()? != Waited::Ready {
+                notify.alive();
+                if signals::stop().is_some() {
+                    break; // a C program keeps the semaphore: the text is there again, next time
+                }
+            }
             if ends {
                 log::info!("a client sent the end word");
                 break;

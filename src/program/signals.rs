@@ -30,7 +30,7 @@ static INSTEAD_OF_STDIN: AtomicI32 = AtomicI32::new(-1);
 /// interrupts, or just before one, which then finds a folder (or a pipe at its end) in stdin's place
 /// and returns at once. So a read needs no other signal mask, and no poll(2) before it. Only the
 /// number 0 of this process changes: who shares the file that was stdin sees nothing of it.
-pub(super) fn end_reads() -> std::io::Result<()> {
+pub(super) fn end_reads() -> nix::Result<()> {
     let instead = match open("/", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
         Ok(folder) => folder.into_raw_fd(),
         // Not to be opened by everybody; a pipe that nobody writes to takes one descriptor more.

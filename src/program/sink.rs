@@ -39,6 +39,15 @@ pub(super) trait Sink {
     }
 }
 
+/// Why a text that begins with the end word does not go to C programs of the demo, and what to do.
+pub(super) fn would_end(word: &[u8]) -> String {
+    let word = String::from_utf8_lossy(word);
+    format!(
+        "it begins with the end word '{word}', and C programs of the demo compare no further and would \
+         end (EILSEQ): give --end-whole if this one compares whole lines, or another --end-word"
+    )
+}
+
 /// A server that is just ending is given so long, however short `--timeout` is: it prints what it has
 /// taken.
 const LAST_MOMENT: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! The values of options: what is taken, and what to say about what is not.
 
-use super::{exit, Failure};
+use super::{exit, names, Failure};
 use crate::sysv::Key;
 use anyhow::Result;
 use core::time::Duration;
@@ -97,23 +97,13 @@ pub(super) fn mode(value: &str, low: u32) -> Result<u32> {
 }
 
 pub(super) fn user(option: &str, value: &str) -> Result<u32> {
-    if let Some(uid) = number(value).filter(|uid| *uid != u32::MAX) {
-        return Ok(uid);
-    }
-    match nix::unistd::User::from_name(value) {
-        Ok(Some(user)) => Ok(user.uid.as_raw()),
-        _ => Err(bad(option, value, "a user's name or uid (0..4294967294)")),
-    }
+    let uid = number(value).filter(|uid| *uid != u32::MAX).or_else(|| names::uid_of(value));
+    uid.ok_or_else(|| bad(option, value, "a user's name or uid (0..4294967294)"))
 }
 
 pub(super) fn group(option: &str, value: &str) -> Result<u32> {
-    if let Some(gid) = number(value).filter(|gid| *gid != u32::MAX) {
-        return Ok(gid);
-    }
-    match nix::unistd::Group::from_name(value) {
-        Ok(Some(group)) => Ok(group.gid.as_raw()),
-        _ => Err(bad(option, value, "a group's name or gid (0..4294967294)")),
-    }
+    let gid = number(value).filter(|gid| *gid != u32::MAX).or_else(|| names::gid_of(value));
+    gid.ok_or_else(|| bad(option, value, "a group's name or gid (0..4294967294)"))
 }
 
 /// Seconds with an optional fraction, without the weight of floating point parsing.

@@ -1,5 +1,5 @@
 //! Mending a segment of the C demo's kind: as for a channel, and with a look for programs that know no
-//! roles.
+//! roles. A semaphore set of the C programs' own is left alone.
 
 use super::text;
 use crate::channel::named::NamedSegment;
@@ -20,18 +20,18 @@ fn check_unused(found: NamedSegment, stat: &ShmStat) -> Result<()> {
     }
 }
 
-/// Changes owner, group or mode of segment and semaphore set (IPC_SET).
+/// Changes owner, group or mode of the segment and of this library's semaphore set (IPC_SET).
 ///
 /// # Errors
 /// As [`crate::set`].
 pub fn set(options: &Options, change: &PermChange) -> Result<()> {
-    admin::set_checked(options, change, check)
+    admin::set_checked(options, change, check, true)
 }
 
-/// Removes segment and semaphore set (IPC_RMID).
+/// Removes the segment and this library's semaphore set (IPC_RMID).
 ///
 /// # Errors
 /// As [`crate::remove`], and [`Error::InUse`] while anybody is attached, unless `force`.
 pub fn remove(options: &Options, force: bool) -> Result<()> {
-    admin::remove_checked(options, force, check_unused)
+    admin::remove_checked(options, force, check_unused, true)
 }

@@ -7,16 +7,17 @@
 //!
 //! Any C program of the demo can be at the other end, unchanged. Such a program rings no bell, so
 //! a wait here looks at the flag every 20 ms; a peer of this library's is woken at once. Nothing
-//! but the order of the two stores protects the text: use the ring where both ends are ours.
+//! but the order of the two stores protects the text, and where the C programs have one, their
+//! semaphore: use the ring where both ends are ours.
 #![allow(unsafe_code)]
 
 use crate::channel::admin::remove_both;
 use crate::channel::claimant::Claimant;
 use crate::channel::named::NamedSegment;
-use crate::channel::roles::{Roles, LOCK_WAIT};
+use crate::channel::roles::Roles;
 use crate::channel::Options;
 use crate::deadline::Deadline;
-use crate::error::{Awaited, Error, Object, Result, Role};
+use crate::error::{Error, Object, Result, Role};
 use crate::segment::atomic::AtomicU32;
 use crate::segment::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sysv::shm::{Attach, ShmId};
@@ -24,11 +25,13 @@ use crate::sysv::Key;
 use crate::wake::{SpinPolicy, Waited};
 use core::cell::Cell;
 use core::time::Duration;
-use nix::errno::Errno;
+use semaphore::ForeignSemaphore;
 
 mod admin;
 mod futex;
+mod open;
 mod seen;
+mod semaphore;
 pub(crate) mod text;
 
 pub use crate::segment::shared_use_st::{segment_bytes, MAX_TEXT_BYTES, TEXT_BYTES};
@@ -45,8 +48,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct SharedUseSegment {
     options: Options,
     attach: Attach,
-    roles: Roles,
-    held: Held,
+    end: End,
+    guard: Guard,
     claimant: Claimant,
     /// Size of `some_text`, in bytes.
     text: u32,
@@ -56,10 +59,13 @@ pub struct SharedUseSegment {
     pub open_to_all: bool,
 }
 
+/// What keeps others from this end of the segment.
 #[derive(Debug)]
-enum Held {
-    Server,
-    Lane(u32),
+enum Guard {
+    /// A role in a set of this library's, which holds for its programs; the lane is 0.
+    Roles(Roles),
+    /// The C programs' own semaphore, around each access; nothing tells two programs at one end apart.
+    Semaphore(ForeignSemaphore),
 }
 
 /// Which end to take.
@@ -72,119 +78,11 @@ pub enum End {
 }
 
 impl SharedUseSegment {
-    /// Opens or creates the segment and takes one end of it. Of this library's programs one may
-    /// be at each end; C programs of the demo know no roles.
-    ///
-    /// # Errors
-    /// [`Error::BadGeometry`] and [`Error::NotOurs`] where a text can't have the size of
-    /// [`Options::text_bytes`], or the segment has not; [`Error::NotAccepted`] by owner (a
-    /// mode open to all is only noted); [`Error::Busy`], [`Error::TimedOut`],
-    /// [`Error::CannotCreate`], [`Error::System`].
-    pub fn open(options: &Options, end: End, deadline: Deadline) -> Result<Self> {
-        text::wanted(options)?; // before anything is made
-        loop {
-            match Self::attempt(options, end, deadline) {
-                Ok(Some(segment)) => return Ok(segment),
-                Ok(None) if deadline.passed() => {
-                    let awaited = Awaited::Channel;
-                    return Err(Error::TimedOut { key: options.key, awaited });
-                }
-                Ok(None) => std::thread::sleep(LOOK),
-                Err(Error::Removed { object: Object::Semaphores, .. }) => {}
-                Err(e) => return Err(e),
-            }
-        }
-    }
-
-    fn attempt(options: &Options, end: End, deadline: Deadline) -> Result<Option<Self>> {
-        let key = options.key;
-        if let Some(found) = NamedSegment::find(key)? {
-            accept(found, options)?;
-        } else if !options.create {
-            return Ok(None);
-        }
-        let mode = options.mode.unwrap_or(0o600);
-        let roles = match Roles::find(key)? {
-            Some(roles) => roles,
-            None => match Roles::create(key, mode)? {
-                Some(roles) => {
-                    options.give_over(None, &roles)?;
-                    roles
-                }
-                None => return Ok(None),
-            },
-        };
-        roles.accept(options, false)?;
-        roles.lock(Deadline::after(LOCK_WAIT))?;
-        let ready = Self::under_lock(options, mode, &roles);
-        roles.unlock();
-        let (attach, text, open_to_all) = ready?;
-        let claimant = Claimant::this();
-        let held = match end {
-            End::Server => {
-                roles.claim_server(1)?;
-                Held::Server
-            }
-            End::Client => Held::Lane(roles.claim_lane(1, deadline)?),
-        };
-        Ok(Some(Self {
-            options: options.clone(),
-            attach,
-            roles,
-            held,
-            claimant,
-            text,
-            spin: Cell::new(SpinPolicy::new()),
-            open_to_all,
-        }))
-    }
-
-    fn under_lock(options: &Options, mode: u32, roles: &Roles) -> Result<(Attach, u32, bool)> {
-        let key = options.key;
-        let new_text = text::wanted(options)?.unwrap_or(TEXT_BYTES);
-        let size = segment_bytes(new_text);
-        if roles.in_use()?.is_none() {
-            roles.set_free_lanes(1)?;
-        }
-        let mut made = false;
-        let segment = match NamedSegment::find(key)? {
-            Some(found) => found,
-            None => match NamedSegment::create(key, size, mode) {
-                Ok(new) => {
-                    if let Err(e) = options.give_over(Some(new), roles) {
-                        let _ = new.remove();
-                        return Err(e);
-                    }
-                    made = true;
-                    new
-                }
-                // A C program was faster.
-                Err(e) if e.errno == Errno::EEXIST => {
-                    let removed = Error::Removed { key, object: Object::Segment };
-                    NamedSegment::find(key)?.ok_or(removed)?
-                }
-                Err(source) => {
-                    return Err(Error::cannot_create(key, size as u32, source));
-                }
-            },
-        };
-        let (text, open_to_all) = match made {
-            // A look at it would take it away again, with kernel.shm_rmid_forced.
-            true => (new_text, mode & 0o002 != 0),
-            false => accept(segment, options)?,
-        };
-        let attach = segment.attach(options.place)?;
-        if options.lock {
-            segment.lock()?;
-        }
-        Ok((attach, text, open_to_all))
-    }
-
     /// Fails in a process that was forked from the one that took this end.
     fn check_claimant(&self) -> Result<()> {
-        let role = match self.held {
-            Held::Server => Role::Server,
-            Held::Lane(lane) => Role::Lane(lane),
+        let role = match self.end {
+            End::Server => Role::Server,
+            End::Client => Role::Lane(0),
         };
         self.claimant.check(self.options.key, role)
     }
@@ -220,8 +118,13 @@ impl SharedUseSegment {
     /// Waits until the flag is set (or not), a signal, or `deadline`; [`Waited::Woken`] after each
     /// look, so that the caller can see to its signals.
     ///
+    /// With [`Options::foreign_semaphore`], [`Waited::Ready`] holds that semaphore, which
+    /// [`read`](Self::read) or [`write`](Self::write) is to give back at once; somebody else's turn
+    /// at it is waited for 20 ms even where `deadline` comes before.
+    ///
     /// # Errors
-    /// [`Error::Removed`].
+    /// [`Error::Removed`]; with a semaphore, also [`Error::NotOurs`], [`Error::NotAccepted`] and
+    /// [`Error::System`] of it.
     pub fn wait(&self, written: bool, deadline: Deadline) -> Result<Waited> {
         self.check_claimant()?;
         // Acquire: the text before the flag; pairs with the Release in `write` or `taken`.
@@ -231,17 +134,34 @@ impl SharedUseSegment {
             let mut spin = self.spin.get();
             let found = spin.look(&mut |_| Ok((self.flag().load(Acquire) != 0) == written));
             self.spin.set(spin);
-            if found? {
-                return Ok(Waited::Ready);
+            if !found? {
+                let longest = deadline.left().map_or(LOOK, |left| left.min(LOOK));
+                futex::wait(self.flag(), value, longest);
             }
-            let longest = deadline.left().map_or(LOOK, |left| left.min(LOOK));
-            futex::wait(self.flag(), value, longest);
             if (self.flag().load(Acquire) != 0) != written {
-                self.check()?;
-                return Ok(if deadline.passed() { Waited::TimedOut } else { Waited::Woken });
+                return self.not_yet(deadline);
             }
         }
+        let Guard::Semaphore(semaphore) = &self.guard else { return Ok(Waited::Ready) };
+        if !semaphore.enter()? {
+            return self.not_yet(deadline);
+        }
+        if (self.flag().load(Acquire) != 0) != written {
+            semaphore.leave(); // somebody else was faster
+            return self.not_yet(deadline);
+        }
         Ok(Waited::Ready)
+    }
+
+    fn not_yet(&self, deadline: Deadline) -> Result<Waited> {
+        self.check()?;
+        Ok(if deadline.passed() { Waited::TimedOut } else { Waited::Woken })
+    }
+
+    fn leave(&self) {
+        if let Guard::Semaphore(semaphore) = &self.guard {
+            semaphore.leave();
+        }
     }
 
     /// Is the segment still that of its key?
@@ -272,20 +192,31 @@ impl SharedUseSegment {
             to[len] = byte;
             len += 1;
         }
+        self.leave();
         match to[..len].last() {
             Some(b'\n') => len - 1,
             _ => len,
         }
     }
 
-    /// Gives the buffer back: the text is taken.
-    pub fn taken(&self) {
-        if self.check_claimant().is_err() {
-            return;
+    /// Gives the buffer back: the text is taken. [`Waited::Woken`]: not yet, since the C programs'
+    /// semaphore was held all the time, for 20 ms; call again.
+    ///
+    /// # Errors
+    /// [`Error::Forked`]; as [`wait`](Self::wait), of a semaphore.
+    pub fn taken(&self) -> Result<Waited> {
+        self.check_claimant()?;
+        if let Guard::Semaphore(semaphore) = &self.guard {
+            // Without a semaphore any more, there is nobody to be kept away.
+            if !semaphore.enter()? && semaphore.is_there() {
+                return Ok(Waited::Woken);
+            }
         }
         // Release: the reads before it; pairs with the Acquire in `wait`.
         self.flag().store(0, Release);
+        self.leave();
         futex::wake(self.flag());
+        Ok(Waited::Ready)
     }
 
     /// Can `text` pass whole?
@@ -322,7 +253,10 @@ impl SharedUseSegment {
     /// As [`check_text`](Self::check_text).
     pub fn write(&self, text: &[u8]) -> Result<()> {
         self.check_claimant()?;
-        self.check_text(text)?;
+        if let Err(e) = self.check_text(text) {
+            self.leave();
+            return Err(e);
+        }
         // An array of one byte has no room for the newline.
         let ends = if self.text > 1 { &[b'\n', 0][..] } else { &[0] };
         for (i, byte) in text.iter().chain(ends).enumerate() {
@@ -331,16 +265,21 @@ impl SharedUseSegment {
         }
         // Release: the text before it; pairs with the Acquire in `wait`.
         self.flag().store(1, Release);
+        self.leave();
         futex::wake(self.flag());
         Ok(())
     }
 
-    /// Removes the segment and the semaphores beside it.
+    /// Removes the segment and this library's semaphores beside it; the C programs' own stay.
     ///
     /// # Errors
     /// [`Error::System`] with EPERM for anybody but owner, creator and root.
     pub fn remove(&self) -> Result<()> {
-        remove_both(Some(self.named()), Some(&self.roles))
+        let roles = match &self.guard {
+            Guard::Roles(roles) => Some(roles),
+            Guard::Semaphore(_) => None,
+        };
+        remove_both(Some(self.named()), roles)
     }
 
     /// Its key.
@@ -364,17 +303,10 @@ impl Drop for SharedUseSegment {
         if self.check_claimant().is_err() {
             return; // the parent's: this process only detaches
         }
-        match self.held {
-            Held::Server => self.roles.release_server(1),
-            Held::Lane(lane) => self.roles.release_lane(lane),
+        match (&self.guard, self.end) {
+            (Guard::Roles(roles), End::Server) => roles.release_server(1),
+            (Guard::Roles(roles), End::Client) => roles.release_lane(0),
+            (Guard::Semaphore(semaphore), _) => semaphore.leave(),
         }
     }
-}
-
-/// Checks owner and size; returns the size of the text, and whether it is open to everybody.
-fn accept(segment: NamedSegment, options: &Options) -> Result<(u32, bool)> {
-    let stat = segment.stat_as(options)?;
-    options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
-    let text = text::check(segment, stat.bytes, text::wanted(options)?)?;
-    Ok((text, stat.perm.mode & 0o002 != 0))
 }

@@ -1,7 +1,7 @@
 //! A segment of the C demo's kind, looked at.
 #![allow(unsafe_code)]
 
-use super::accept;
+use super::open::accept;
 use crate::channel::named::NamedSegment;
 use crate::channel::Options;
 use crate::error::{Error, Result};

@@ -131,28 +131,30 @@ impl PermChange {
 /// Columns: `shm` is key shmid perms size cpid lpid nattch uid gid cuid cgid …; `sem` is key
 /// semid perms nsems uid gid cuid cgid ….
 fn table_row(table: &str, id: i32) -> Option<(Perm, usize)> {
-    let mut lines = table.lines();
-    let heading: Vec<&str> = lines.next()?.split_whitespace().collect();
-    let column = |name: &str| heading.iter().position(|h| *h == name);
-    let id_column = column("shmid").or_else(|| column("semid"))?;
-    let size_column = column("size").or_else(|| column("nsems"))?;
-    for line in lines {
-        let row: Vec<&str> = line.split_whitespace().collect();
-        if row.get(id_column)?.parse() != Ok(id) {
-            continue;
-        }
-        let number = |name| row.get(column(name)?)?.parse::<u32>().ok();
-        let mode = u32::from_str_radix(row.get(column("perms")?)?, 8).ok()?;
-        let perm = Perm {
+    let heading = table.split('\n').next()?;
+    let cell = |row: &str, names: [&str; 2]| {
+        let mut columns = heading.split_ascii_whitespace();
+        let at = columns.position(|heading| names.contains(&heading))?;
+        let cell = row.split_ascii_whitespace().nth(at)?;
+        // Digits only, as the kernel writes them.
+        Some(
+            cell.bytes().fold(0_usize, |n, b| n.wrapping_mul(10).wrapping_add(usize::from(b & 15))),
+        )
+    };
+    let of_id = |row: &&str| cell(row, ["shmid", "semid"]) == Some(id as usize);
+    let row = table.split('\n').skip(1).find(of_id)?;
+    let number = |name| cell(row, [name, name]).map(|n| n as u32);
+    let perms = number("perms")?; // in octal
+    Some((
+        Perm {
             uid: number("uid")?,
             gid: number("gid")?,
             cuid: number("cuid")?,
             cgid: number("cgid")?,
-            mode: mode & 0o777,
-        };
-        return Some((perm, row.get(size_column)?.parse().ok()?));
-    }
-    None
+            mode: ((perms / 100 % 10) << 6) | ((perms / 10 % 10) << 3) | (perms % 10),
+        },
+        cell(row, ["size", "nsems"])?,
+    ))
 }
 
 #[cfg(test)]

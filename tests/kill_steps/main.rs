@@ -10,6 +10,7 @@
 //!   death; and going to sleep itself.
 //! * `stopped`: not killed but stopped, on its way to ring or to sleep, while its peer goes on.
 //! * `roles`: creating, over half-made ones too, joining, claiming, giving back, mending, removing.
+//! * `shared_use`: reading from and writing for a C program of the demo, with its semaphore and without.
 //! * `programs`: the two programs, from their first system call for shared memory to their end.
 //!
 //! How: see `torture::trace`. A kill comes just before and just after every system call and every
@@ -35,6 +36,8 @@ mod messages;
 mod programs;
 #[cfg(target_arch = "x86_64")]
 mod roles;
+#[cfg(target_arch = "x86_64")]
+mod shared_use;
 #[cfg(target_arch = "x86_64")]
 mod sleepers;
 #[cfg(target_arch = "x86_64")]

@@ -17,6 +17,7 @@ mod inherited;
 mod lanes;
 mod notify;
 mod output;
+mod peers;
 mod relay;
 mod rules;
 mod sandboxes;

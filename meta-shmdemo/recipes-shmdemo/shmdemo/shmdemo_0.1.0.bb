@@ -176,7 +176,7 @@ python do_compile_ptest_cargo:prepend() {
 # The C programs that the tests use when they find them beside themselves.
 do_compile_ptest() {
     oe_runmake examples CARGO=: EXAMPLES=${B}/ptest-c
-    for program in demo_server demo_client; do
+    for program in classic demo_server demo_client; do
         ${CC} ${CFLAGS} ${LDFLAGS} -o ${B}/ptest-c/$program ${S}/tests/c/$program.c
     done
 }

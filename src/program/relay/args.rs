@@ -1,7 +1,7 @@
 //! The command line of `shmdemo-server relay`.
 
 use super::{Full, Place, Relay};
-use crate::program::args::{next, unknown, Common, Parsed, Protocol};
+use crate::program::args::{end_word_of, next, unknown, Common, Parsed, Protocol, END_WORD};
 use crate::program::help::{EXIT_HELP, RELAY_HELP};
 use crate::program::values::{bad, key, text, usage};
 use anyhow::Result;
@@ -18,7 +18,7 @@ fn place(option: &str, value: &str) -> Result<Place> {
         "shared_use_st" => Protocol::SharedUse,
         _ => return Err(bad(option, value, "KEY, KEY:ring or KEY:shared_use_st")),
     };
-    Ok(Place { key: key(option, number)?, protocol, full: Full::Wait })
+    Ok(Place { key: key(option, number)?, protocol, full: Full::Wait, semaphore: false })
 }
 
 /// Parses what follows the word `relay`.
@@ -27,7 +27,8 @@ pub(in crate::program) fn parse(mut parser: Parser) -> Result<Parsed<Relay>> {
     const COMMAND: &str = " after 'relay'";
     let mut common = Common::new();
     let (mut from, mut to) = (None, heapless::Vec::<Place, MOST>::new());
-    let (mut persist, mut skip) = (false, false);
+    let (mut persist, mut skip, mut end_whole, mut from_last) = (false, false, false, false);
+    let mut end_word = END_WORD.to_vec();
     while let Some((arg, operand)) = next(&mut parser)? {
         if operand {
             return Err(unknown(&arg, true, NAME, COMMAND));
@@ -37,10 +38,34 @@ pub(in crate::program) fn parse(mut parser: Parser) -> Result<Parsed<Relay>> {
             "-V" | "--version" => {
                 return Ok(Parsed::Print(format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))))
             }
-            "--from" => from = Some(place("--from", &text(&mut parser, "--from")?)?),
-            "--to" => to
-                .push(place("--to", &text(&mut parser, "--to")?)?)
-                .map_err(|_| usage("--to: 8 of them at the most"))?,
+            "--from" => {
+                from = Some(place("--from", &text(&mut parser, "--from")?)?);
+                from_last = true;
+            }
+            "--to" => {
+                to.push(place("--to", &text(&mut parser, "--to")?)?)
+                    .map_err(|_| usage("--to: 8 of them at the most"))?;
+                from_last = false;
+            }
+            "--foreign-semaphore" => {
+                let before = if from_last { from.as_mut() } else { to.last_mut() };
+                match before {
+                    Some(place) if place.protocol == Protocol::SharedUse => place.semaphore = true,
+                    _ => {
+                        return Err(usage(
+                            "--foreign-semaphore: stands behind its --from or --to, which has \
+                             :shared_use_st",
+                        ))
+                    }
+                }
+            }
+            "--end-word" => {
+                end_word = end_word_of(&mut parser)?;
+                if end_word.is_empty() {
+                    return Err(bad("--end-word", "", "a word; --persist passes none on"));
+                }
+            }
+            "--end-whole" => end_whole = true,
             "--when-full" => {
                 let value = text(&mut parser, "--when-full")?;
                 let full = match value.as_str() {
@@ -68,5 +93,8 @@ pub(in crate::program) fn parse(mut parser: Parser) -> Result<Parsed<Relay>> {
         return Err(usage("relay: a key stands there twice"));
     }
     let settings = common.settings;
-    Ok(Parsed::Run(settings, Relay { options: common.options, from, to, persist, skip }))
+    Ok(Parsed::Run(
+        settings,
+        Relay { options: common.options, from, to, end_word, end_whole, persist, skip },
+    ))
 }

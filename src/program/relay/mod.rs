@@ -16,9 +16,6 @@ use crate::{Channel, Consumer, Deadline, Key, Kind, Options, Waited};
 use anyhow::{Context, Result};
 use target::{Put, Target};
 
-/// The text that ends the C demo.
-const END_WORD: &[u8] = b"end";
-
 /// So much is put to the targets before they are rung and the source is let go of it.
 const BATCH: usize = 32 << 10;
 
@@ -35,6 +32,7 @@ pub(super) struct Place {
     key: Key,
     protocol: Protocol,
     full: Full,
+    semaphore: bool,
 }
 
 /// `shmdemo-server relay`.
@@ -42,8 +40,22 @@ pub(super) struct Relay {
     options: Options,
     from: Place,
     to: heapless::Vec<Place, 8>,
+    /// The text that ends C programs of the demo.
+    end_word: Vec<u8>,
+    /// The C programs that are sent to compare whole lines with it.
+    end_whole: bool,
     persist: bool,
     skip: bool,
+}
+
+impl Place {
+    /// How to open what is there.
+    fn options(&self, common: &Options) -> Options {
+        let mut options = common.clone();
+        options.key = self.key;
+        options.foreign_semaphore = self.semaphore;
+        options
+    }
 }
 
 /// Why a relay is done.
@@ -64,9 +76,9 @@ pub(super) fn run(relay: &Relay) -> Result<u8> {
     signals::install().context("sigaction")?;
     let from = relay.from.key;
     // The source first: who has it is the one relay of it.
-    let mut options = relay.options.clone();
-    options.key = from;
-    let source = Source::open(&options, relay.from.protocol)
+    let options = relay.from.options(&relay.options);
+    let open = || Source::open(&options, relay.from.protocol);
+    let source = signals::at_once_if(relay.from.semaphore, open)
         .with_context(|| format!("--from {}", from.raw()))?;
     let mut targets = Targets { relay, all: Vec::new(), notify: Notify::from_environment() };
     for place in &relay.to {
@@ -89,7 +101,7 @@ pub(super) fn run(relay: &Relay) -> Result<u8> {
 
 enum Source {
     Ring(Box<Consumer>),
-    SharedUse(SharedUseSegment),
+    SharedUse(Box<SharedUseSegment>),
 }
 
 impl Source {
@@ -100,7 +112,8 @@ impl Source {
                 Self::Ring(Box::new(channel.into_consumer()?))
             }
             Protocol::SharedUse => {
-                Self::SharedUse(SharedUseSegment::open(options, End::Server, Deadline::Never)?)
+                let segment = SharedUseSegment::open(options, End::Server, Deadline::Never)?;
+                Self::SharedUse(Box::new(segment))
             }
         })
     }
@@ -113,7 +126,7 @@ impl Targets<'_> {
             let (target, relay) = (&mut self.all[n], self.relay);
             let to = || format!("--to {}", relay.to[n].key.raw());
             // The end word goes to all, whatever it is here.
-            let unfit = if end { None } else { target.takes(message).err() };
+            let unfit = if end { None } else { target.takes(message, relay).err() };
             match unfit {
                 None => {
                     let mut put = target.put(message, end).with_context(to)?;
@@ -143,7 +156,7 @@ impl Targets<'_> {
                         exit::TOO_LONG,
                         format!(
                             "{}: {unfit}; the message is still in the segment of key {}: give \
-                             --skip-too-long, or make the target larger",
+                             --skip-too-long, or make the target take it",
                             to(),
                             relay.from.key
                         ),
@@ -156,7 +169,8 @@ impl Targets<'_> {
 
     /// Passes the end word on, when all else is. `false`: a signal came before all had it.
     fn end(&mut self) -> Result<bool> {
-        let put = self.put(END_WORD, true)?;
+        let relay = self.relay;
+        let put = self.put(&relay.end_word, true)?;
         self.ring()?;
         Ok(put != Put::Full)
     }
@@ -315,14 +329,20 @@ fn from_text(segment: &SharedUseSegment, targets: &mut Targets<'_>) -> Result<Do
         targets.notify.alive();
         if segment.wait(true, Deadline::Never)? == Waited::Ready {
             let len = segment.read(&mut text);
-            let end = &text[..len] == END_WORD;
+            let word = &targets.relay.end_word;
+            let end = !word.is_empty() && text[..len] == word[..];
             if !(end && targets.relay.persist) {
                 if targets.put(&text[..len], end)? == Put::Full {
                     return Ok(Done::Signal);
                 }
                 targets.ring()?;
             }
-            segment.taken();
+            while segment.taken()? != Waited::Ready {
+                targets.notify.alive();
+                if signals::stop().is_some() {
+                    return Ok(Done::Signal);
+                }
+            }
             if end && !targets.relay.persist {
                 log::info!("a client sent the end word, which was passed on");
                 targets.notify.stopping();

@@ -1,9 +1,10 @@
 //! Where a relay's messages go.
 
-use super::{Full, Place, END_WORD};
+use super::{Full, Place, Relay};
 use crate::program::args::Protocol;
 use crate::program::signals;
-use crate::program::sink::finish;
+use crate::program::sink::{finish, would_end};
+use crate::program::{exit, Failure};
 use crate::shared_use::{End, SharedUseSegment};
 use crate::{Channel, Deadline, Error, Options, Producer, Result, Waited};
 use core::time::Duration;
@@ -37,8 +38,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn open(options: &Options, place: &Place) -> Result<Self> {
-        let mut options = options.clone();
-        options.key = place.key;
+        let options = place.options(options);
         let way = match place.protocol {
             Protocol::Ring => {
                 let channel = Channel::open(&options, Deadline::Never)?;
@@ -52,13 +52,22 @@ impl Target {
     }
 
     /// Can this message go there at all?
-    pub(super) fn takes(&self, message: &[u8]) -> Result<()> {
+    pub(super) fn takes(&self, message: &[u8], relay: &Relay) -> anyhow::Result<()> {
         match &self.way {
             Way::Ring(producer) if message.len() > producer.max_message() as usize => {
-                Err(Error::TooLong { len: message.len(), max: producer.max_message() })
+                Err(Error::TooLong { len: message.len(), max: producer.max_message() }.into())
             }
             Way::Ring(_) => Ok(()),
-            Way::SharedUse(segment) => segment.check_text(message),
+            Way::SharedUse(segment) => {
+                segment.check_text(message)?;
+                let word = &relay.end_word[..];
+                match message.strip_prefix(word) {
+                    Some(rest) if rest.is_empty() || !relay.end_whole => {
+                        Err(Failure::error(exit::TOO_LONG, would_end(word)))
+                    }
+                    _ => Ok(()),
+                }
+            }
         }
     }
 
@@ -109,7 +118,7 @@ impl Target {
                 if segment.wait(false, until)? != Waited::Ready {
                     return Ok(Put::Full);
                 }
-                segment.write(if end { END_WORD } else { message })?;
+                segment.write(message)?;
             }
         }
         Ok(Put::Sent)
