@@ -9,6 +9,10 @@ use crate::segment::atomic::Ordering::Relaxed;
 use crate::segment::Segment;
 use crate::sysv::shm::ShmStat;
 use crate::sysv::PermChange;
+use core::time::Duration;
+
+/// How long who removes waits for who creates or joins.
+const REMOVE_WAIT: Duration = Duration::from_secs(1);
 
 /// What is there under a key.
 struct Found {
@@ -48,16 +52,21 @@ fn find_or_leave(options: &Options, leave: bool) -> Result<Found> {
 }
 
 /// Is the segment a channel's? Looked at through a read-only attach.
-fn check(found: NamedSegment, _: &ShmStat) -> Result<()> {
+fn check(found: NamedSegment, _: &ShmStat, locked: bool) -> Result<u32> {
     let key = found.key;
     let attach = found.view()?;
     let bytes = attach.bytes();
     let segment = Segment::new(attach).ok_or_else(|| inspect::too_small(key, bytes))?;
-    inspect::check_header(key, segment.header(), bytes).map(drop)
+    let geometry = match locked {
+        true => inspect::check_header(key, segment.header(), bytes),
+        false => inspect::await_header(key, &segment, bytes),
+    };
+    Ok(geometry?.lanes)
 }
 
-/// What a protocol has to say against changing or removing a segment.
-pub(crate) type Check = fn(NamedSegment, &ShmStat) -> Result<()>;
+/// What a protocol has to say against changing or removing a segment; else how many lanes it has. The
+/// last word says that the caller has the creation lock.
+pub(crate) type Check = fn(NamedSegment, &ShmStat, bool) -> Result<u32>;
 
 /// Changes owner, group or mode of segment and semaphore set (IPC_SET).
 ///
@@ -77,7 +86,7 @@ pub(crate) fn set_checked(
     let key = options.key;
     let found = find_or_leave(options, leave)?;
     let segment = found.segment.ok_or(Error::NoChannel(key))?;
-    check(segment, &segment.stat()?)?;
+    check(segment, &segment.stat()?, false)?;
     // The set first: with a new owner the segment may be out of reach after.
     if let Some(roles) = found.roles {
         roles.set(change)?;
@@ -101,17 +110,37 @@ pub(crate) fn remove_checked(
     check: Check,
     leave: bool,
 ) -> Result<()> {
-    let key = options.key;
     let found = find_or_leave(options, leave || force)?;
-    if let (Some(segment), false) = (found.segment, force) {
-        check(segment, &segment.stat()?)?;
+    if force {
+        return remove_both(found.segment, found.roles.as_ref());
     }
-    if let (Some(roles), false) = (&found.roles, force) {
-        if let Some((role, pid)) = roles.in_use()? {
-            return Err(Error::Busy { key, role, pid });
-        }
+    if let Some(segment) = found.segment {
+        check(segment, &segment.stat()?, false)?;
     }
-    remove_both(found.segment, found.roles.as_ref())
+    let Some(roles) = &found.roles else { return take_away(found.segment, None) };
+    roles.lock(Deadline::after(REMOVE_WAIT))?;
+    let removed = remove_unused(options, roles, check);
+    if removed.is_err() {
+        roles.unlock();
+    }
+    removed
+}
+
+/// Removes what nobody uses, or begins to. Under the lock, where nobody makes or joins anything.
+fn remove_unused(options: &Options, roles: &Roles, check: Check) -> Result<()> {
+    let segment = NamedSegment::find(options.key)?;
+    let mut lanes = None;
+    if let Some(segment) = segment {
+        let stat = segment.stat_as(options)?;
+        options.accepts(Object::Segment, &stat.perm, stat.bytes, false)?;
+        lanes = Some(check(segment, &stat, true)?);
+    }
+    let claimed = roles.claim_all(lanes)?;
+    let removed = take_away(segment, Some(roles));
+    if removed.is_err() {
+        roles.release_all(claimed);
+    }
+    removed
 }
 
 impl Channel {
@@ -141,16 +170,17 @@ impl Channel {
     }
 }
 
+fn take_away(segment: Option<NamedSegment>, roles: Option<&Roles>) -> Result<()> {
+    segment.map_or(Ok(()), NamedSegment::remove)?;
+    // Without the segment the set is of no use; with it (EPERM) it is still needed.
+    roles.map_or(Ok(()), Roles::remove)
+}
+
 pub(crate) fn remove_both(segment: Option<NamedSegment>, roles: Option<&Roles>) -> Result<()> {
     // Under the lock, so that nobody joins what is being removed; but not for ever: the holder of
     // the lock may be stopped.
-    let lock_wait = core::time::Duration::from_secs(1);
-    let locked = roles.filter(|roles| roles.lock(Deadline::after(lock_wait)).is_ok());
-    let mut result = segment.map_or(Ok(()), NamedSegment::remove);
-    // Without the segment the set is of no use; with it (EPERM) it is still needed.
-    if let (Ok(()), Some(roles)) = (&result, roles) {
-        result = roles.remove();
-    }
+    let locked = roles.filter(|roles| roles.lock(Deadline::after(REMOVE_WAIT)).is_ok());
+    let result = take_away(segment, roles);
     if let (Err(_), Some(roles)) = (&result, locked) {
         roles.unlock();
     }

@@ -4,12 +4,14 @@
 use super::named::NamedSegment;
 use super::roles::Roles;
 use super::Options;
-use crate::error::{Error, Object, Result};
+use crate::deadline::Deadline;
+use crate::error::{Error, Object, Result, Role};
 use crate::segment::atomic::{load_acquire, Ordering::Relaxed};
 use crate::segment::layout::{BadField, Geometry, Header, LINE, MAGIC, STATE_READY};
 use crate::segment::shared_use_st::text_of;
 use crate::segment::Segment;
 use crate::sysv::Key;
+use core::time::Duration;
 
 /// Is it one of the C demo's kind? A channel's size is a multiple of [`LINE`], and the demo's flag is 0
 /// or 1.
@@ -46,6 +48,27 @@ pub(crate) fn check_header(key: Key, header: &Header, bytes: usize) -> Result<Ge
         return Err(refuse(BadField { field: "state", found: state, expected: STATE_READY }));
     }
     Ok(geometry)
+}
+
+/// As [`check_header`], for who looks on or mends: a segment that somebody is just making is waited for.
+///
+/// # Errors
+/// As [`check_header`]; [`Error::Busy`] where its maker has stopped.
+pub(crate) fn await_header(key: Key, segment: &Segment, bytes: usize) -> Result<Geometry> {
+    let give_up = Deadline::after(Duration::from_secs(1));
+    loop {
+        // Before the header: who has made it since is not the maker any more.
+        let maker = Roles::find(key)?.map_or(Ok(None), |roles| roles.creator())?;
+        match (check_header(key, segment.header(), bytes), maker) {
+            (Err(_), Some(pid)) if !foreign(segment.header()) => {
+                if give_up.passed() {
+                    return Err(Error::Busy { key, role: Role::Creator, pid });
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            (checked, _) => return checked,
+        }
+    }
 }
 
 /// A look at the segment before anything is made or changed; false: look again.

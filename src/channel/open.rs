@@ -7,7 +7,7 @@
 
 use super::inspect::{acceptable, check_header, foreign, too_small};
 use super::named::NamedSegment;
-use super::roles::{Roles, LOCK_WAIT};
+use super::roles::{lock_wait, Roles};
 use super::{Channel, Opened, Options};
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result};
@@ -35,7 +35,8 @@ enum Attempt {
 impl Channel {
     /// Opens the channel of `options.key`, creating it if need be and allowed.
     ///
-    /// `deadline` bounds the waiting for somebody else's channel (`create` off).
+    /// `deadline` bounds the waiting for somebody else's channel (`create` off), and for who is stopped
+    /// halfway through creating (5 seconds at the most, a tenth of one at the least).
     ///
     /// # Errors
     /// [`Error::NotOurs`], [`Error::NotAccepted`]: what stands under the key is not taken, and
@@ -46,7 +47,7 @@ impl Channel {
         options.geometry.check().map_err(Error::BadGeometry)?;
         let (mut tries, mut pause) = (0, FIRST_LOOK);
         loop {
-            match Self::attempt(options) {
+            match Self::attempt(options, deadline) {
                 Ok(Attempt::Done(channel)) => return Ok(channel),
                 Ok(Attempt::NotThere) => {
                     if deadline.passed() {
@@ -67,7 +68,7 @@ impl Channel {
         }
     }
 
-    fn attempt(options: &Options) -> Result<Attempt> {
+    fn attempt(options: &Options, deadline: Deadline) -> Result<Attempt> {
         let key = options.key;
         let found = NamedSegment::find(key)?;
         if let Some(found) = found {
@@ -94,7 +95,7 @@ impl Channel {
                 None => return Ok(Attempt::Again),
             },
         };
-        roles.lock(Deadline::after(LOCK_WAIT))?;
+        roles.lock(lock_wait(deadline))?;
         let result = Self::under_lock(options, roles);
         // A set that serves no segment is not left behind.
         if matches!(result, Err(Error::CannotCreate { .. })) && roles.in_use()?.is_none() {

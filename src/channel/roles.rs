@@ -22,13 +22,15 @@
 
 use super::Options;
 use crate::deadline::Deadline;
-use crate::error::{Awaited, Error, Object, Result, Role};
+use crate::error::{Error, Object, Result, Role};
 use crate::segment::layout::{BadField, MAX_LANES};
 use crate::sysv::sem::{self, Op, SemId, Wait, SEMVMX};
 use crate::sysv::{Key, PermChange, SysError};
 use crate::wake::Bell;
 use core::time::Duration;
 use nix::errno::Errno;
+
+mod claims;
 
 const CREATE: u16 = 0;
 const SERVER: u16 = 1;
@@ -46,11 +48,6 @@ pub const SEMAPHORES: u16 = ROOM_BELLS + MAX_LANES as u16;
 pub(crate) struct Roles {
     key: Key,
     id: SemId,
-}
-
-/// The two operations that change nothing now and add 1 to `num` when the process ends.
-const fn ring_at_end(num: u16) -> [Op; 2] {
-    [Op::new(num, 1), Op::undo(num, -1)]
 }
 
 /// What the `creating` semaphore holds for a segment of so many bytes: never 0, at most SEMVMX, and
@@ -75,6 +72,16 @@ pub(crate) fn accept_set(options: &Options, id: SemId, count: u16, joining: bool
 /// The longest that anybody waits for who creates, joins, mends or removes: these take microseconds, so
 /// whoever holds the lock longer is stopped.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// [`LOCK_WAIT`] for who would rather not wait: the lock is not held for longer than this by anybody
+/// who is not stopped.
+const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
+
+/// Until when the lock is waited for by who waits for all else until `deadline`.
+pub(crate) fn lock_wait(deadline: Deadline) -> Deadline {
+    let left = deadline.left().unwrap_or(LOCK_WAIT);
+    Deadline::after(left.clamp(SHORT_LOCK_WAIT, LOCK_WAIT))
+}
 
 /// Lanes whose bells one operation takes care of. SEMOPM, the most changes of one `semop`, was 32
 /// by default for long (up to Linux 3.18), and may be set lower.
@@ -229,6 +236,11 @@ impl Roles {
         }
     }
 
+    /// The pid of who creates, joins or removes right now.
+    pub(crate) fn creator(&self) -> Result<Option<i32>> {
+        self.holder(CREATE)
+    }
+
     /// The server's pid; `None`: the role is free.
     pub(crate) fn server(&self) -> Result<Option<i32>> {
         self.holder(SERVER)
@@ -237,120 +249,6 @@ impl Roles {
     /// The pid of lane `lane`'s producer; `None`: the lane is free.
     pub(crate) fn lane(&self, lane: u32) -> Result<Option<i32>> {
         self.holder(LANES + lane as u16)
-    }
-
-    /// Claims the server role for a channel of `lanes` lanes.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] with the holder's pid.
-    pub(crate) fn claim_server(&self, lanes: u32) -> Result<()> {
-        for first in (0..lanes as u16).step_by(LANES_AT_ONCE) {
-            let mut ops: heapless::Vec<Op, 16> = heapless::Vec::new();
-            if first == 0 {
-                let _ = ops.extend_from_slice(&[Op::new(SERVER, 0), Op::undo(SERVER, 1)]);
-            }
-            // The role comes first: until a bell is seen to, nobody relies on this server's end.
-            for lane in (first..lanes as u16).take(LANES_AT_ONCE) {
-                let _ = ops.extend_from_slice(&ring_at_end(ROOM_BELLS + lane));
-            }
-            if let Err(e) = self.claim(&ops, Role::Server, SERVER) {
-                if first > 0 {
-                    self.release_server(u32::from(first));
-                }
-                return Err(e);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the server role back and rings every room bell, as the process's end would.
-    pub(crate) fn release_server(&self, lanes: u32) {
-        for first in (0..lanes as u16).step_by(LANES_AT_ONCE) {
-            let mut ops: heapless::Vec<Op, 16> = heapless::Vec::new();
-            if first == 0 {
-                let _ = ops.push(Op::undo(SERVER, -1));
-            }
-            for lane in (first..lanes as u16).take(LANES_AT_ONCE) {
-                let _ = ops.push(Op::undo(ROOM_BELLS + lane, 1));
-            }
-            self.give_back(&ops);
-        }
-    }
-
-    /// Claims any free lane of `lanes`, waiting for one until `deadline`.
-    ///
-    /// # Errors
-    /// [`Error::TimedOut`]; [`Error::Removed`].
-    pub(crate) fn claim_lane(&self, lanes: u32, deadline: Deadline) -> Result<u32> {
-        // The ticket is waited for, so that a lane is free for whoever has one.
-        loop {
-            match sem::operate(self.id, &[Op::undo(FREE_LANES, -1)], deadline.for_sem()) {
-                Ok(()) => break,
-                Err(e) if e.errno == Errno::EINTR => {}
-                Err(e) if e.errno == Errno::EAGAIN => {
-                    let awaited = Awaited::Lane(lanes);
-                    return Err(Error::TimedOut { key: self.key, awaited });
-                }
-                Err(e) => return Err(self.error(e)),
-            }
-        }
-        for lane in 0..lanes {
-            let num = LANES + lane as u16;
-            let [ring, unring] = ring_at_end(SERVER_BELL);
-            let ops = [Op::new(num, 0), Op::undo(num, 1), ring, unring];
-            match self.claim(&ops, Role::Lane(lane), num) {
-                Ok(()) => return Ok(lane),
-                Err(Error::Busy { .. }) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        let _ = sem::operate(self.id, &[Op::undo(FREE_LANES, 1)], Wait::Never);
-        let field = BadField { field: "free_lanes", found: 1, expected: 0 };
-        Err(Error::NotOurs { key: self.key, object: Object::Semaphores, lane: None, field })
-    }
-
-    /// Gives a lane back and rings the server bell, as the process's end would.
-    pub(crate) fn release_lane(&self, lane: u32) {
-        let num = LANES + lane as u16;
-        self.give_back(&[Op::undo(num, -1), Op::undo(FREE_LANES, 1), Op::undo(SERVER_BELL, 1)]);
-    }
-
-    /// Gives a role back. A removed set has none any more.
-    fn give_back(&self, ops: &[Op]) {
-        for _ in 0..100 {
-            match sem::operate(self.id, ops, Wait::Never) {
-                Err(e) if e.errno == Errno::ERANGE => self.empty_bells(ops),
-                _ => return,
-            }
-        }
-    }
-
-    /// Empties the bells that `ops` would ring: one that nobody ever answered is full.
-    fn empty_bells(&self, ops: &[Op]) {
-        let bell = |num: u16| num == SERVER_BELL || num >= ROOM_BELLS;
-        for op in ops.iter().filter(|op| op.change > 0 && bell(op.num)) {
-            self.bell(op.num).silence();
-        }
-    }
-
-    fn claim(&self, ops: &[Op], role: Role, num: u16) -> Result<()> {
-        let mut tries = 0;
-        loop {
-            match sem::operate(self.id, ops, Wait::Never) {
-                Ok(()) => return Ok(()),
-                Err(e) if e.errno == Errno::EAGAIN => match self.holder(num)? {
-                    Some(pid) => return Err(Error::Busy { key: self.key, role, pid }),
-                    // It ended just now.
-                    None if tries < 100 => tries += 1,
-                    None => return Err(Error::Busy { key: self.key, role, pid: 0 }),
-                },
-                Err(e) if e.errno == Errno::ERANGE && tries < 100 => {
-                    tries += 1;
-                    self.empty_bells(ops);
-                }
-                Err(e) => return Err(self.error(e)),
-            }
-        }
     }
 
     /// Semaphore on which the server sleeps.

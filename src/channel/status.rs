@@ -69,7 +69,8 @@ impl Status {
     ///
     /// # Errors
     /// [`Error::NoChannel`]; [`Error::NotAccepted`] where owner or creator are not accepted;
-    /// [`Error::NotOurs`] where it is no channel of this version or damaged.
+    /// [`Error::NotOurs`] where it is no channel of this version or damaged; [`Error::Busy`] where who
+    /// makes it has stopped.
     pub fn read(options: &Options) -> Result<Self> {
         let key = options.key;
         let found = NamedSegment::find(key)?.ok_or(Error::NoChannel(key))?;
@@ -78,7 +79,7 @@ impl Status {
         let attach = found.view()?;
         let bytes = attach.bytes();
         let segment = Segment::new(attach).ok_or_else(|| inspect::too_small(key, bytes))?;
-        let geometry = inspect::check_header(key, segment.header(), bytes)?;
+        let geometry = inspect::await_header(key, &segment, bytes)?;
         let generation = segment.header().generation.load(Relaxed);
         let roles = Roles::find(key)?.filter(|roles| roles.id().raw() as u32 == generation);
         let mut lanes = heapless::Vec::new();

@@ -1,6 +1,6 @@
 //! A lane that somebody damaged: its next producer makes it anew.
 
-use crate::channel::roles::LOCK_WAIT;
+use crate::channel::roles::lock_wait;
 use crate::channel::Channel;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use core::time::Duration;
 
 impl Channel {
     /// The producer's end of a lane that was just claimed, made anew if need be.
-    pub(super) fn take_up(&self, lane: u32) -> Result<Tx> {
+    pub(super) fn take_up(&self, lane: u32, deadline: Deadline) -> Result<Tx> {
         let geometry = self.geometry();
         let control = self.segment().control(&geometry, lane);
         let taken = || {
@@ -22,7 +22,7 @@ impl Channel {
                 return Ok(tx);
             }
         }
-        let give_up = Deadline::after(LOCK_WAIT);
+        let give_up = lock_wait(deadline);
         loop {
             // Under the lock no server begins.
             self.roles().lock(give_up)?;

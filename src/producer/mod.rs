@@ -73,7 +73,7 @@ impl Channel {
         let claimant = Claimant::this();
         let claimed = self.roles().claim_lane(geometry.lanes, deadline);
         let lane = claimed.map_err(|e| self.without_role(e))?;
-        let tx = match self.take_up(lane) {
+        let tx = match self.take_up(lane, deadline) {
             Ok(tx) => tx,
             Err(e) => {
                 self.roles().release_lane(lane);

@@ -8,14 +8,15 @@ use crate::error::{Error, Result};
 use crate::sysv::shm::ShmStat;
 use crate::sysv::PermChange;
 
-fn check(found: NamedSegment, stat: &ShmStat) -> Result<()> {
-    text::check(found, stat.bytes, None).map(drop)
+/// There is one lane.
+fn check(found: NamedSegment, stat: &ShmStat, _: bool) -> Result<u32> {
+    text::check(found, stat.bytes, None).map(|_| 1)
 }
 
-fn check_unused(found: NamedSegment, stat: &ShmStat) -> Result<()> {
-    check(found, stat)?;
+fn check_unused(found: NamedSegment, stat: &ShmStat, locked: bool) -> Result<u32> {
+    let lanes = check(found, stat, locked)?;
     match stat.attaches {
-        0 => Ok(()),
+        0 => Ok(lanes),
         others => Err(Error::InUse { key: found.key, others, last_pid: stat.last_pid }),
     }
 }

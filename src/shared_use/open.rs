@@ -4,7 +4,7 @@ use super::semaphore::ForeignSemaphore;
 use super::{segment_bytes, text, End, Guard, SharedUseSegment, LOOK, TEXT_BYTES};
 use crate::channel::claimant::Claimant;
 use crate::channel::named::NamedSegment;
-use crate::channel::roles::{Roles, LOCK_WAIT};
+use crate::channel::roles::{lock_wait, Roles};
 use crate::channel::Options;
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result};
@@ -63,7 +63,7 @@ impl SharedUseSegment {
             },
         };
         roles.accept(options, false)?;
-        roles.lock(Deadline::after(LOCK_WAIT))?;
+        roles.lock(lock_wait(deadline))?;
         let found = Self::attach(options, mode, Some(&roles));
         roles.unlock();
         let found = found?;

@@ -8,3 +8,4 @@ mod corpus;
 mod ends;
 mod forks;
 mod interface;
+mod races;

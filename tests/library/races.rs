@@ -1,0 +1,137 @@
+//! Removing, mending and looking while others create, join and claim.
+
+use crate::support::raw;
+use crate::support::Channel as Place;
+use shmdemo::{remove, set, Channel, Deadline, Error, Key, Options, PermChange, Role, Status};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+fn options(place: &Place) -> Options {
+    Options::new(Key::new(place.key).expect("a key"))
+}
+
+/// Removes again and again, without force, until `work` is done; how often it removed something.
+fn while_removing(options: &Options, work: impl FnOnce()) -> u32 {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let remover = scope.spawn(|| {
+            let mut removed = 0;
+            while !done.load(Ordering::Relaxed) {
+                match remove(options, false) {
+                    Ok(()) => removed += 1,
+                    Err(Error::Busy { .. } | Error::NoChannel(_) | Error::Removed { .. }) => {}
+                    Err(e) => panic!("{e}"),
+                }
+            }
+            removed
+        });
+        // Also where it fails.
+        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        done.store(true, Ordering::Relaxed);
+        worked.unwrap_or_else(|failure| std::panic::resume_unwind(failure));
+        remover.join().expect("the remover")
+    })
+}
+
+fn turns() -> u32 {
+    if std::env::var_os("SHMDEMO_TEST_SLOW").is_some() {
+        300
+    } else {
+        3_000
+    }
+}
+
+#[test]
+fn who_holds_a_lane_is_not_removed_under() {
+    let place = Place::new();
+    let options = options(&place);
+    let mut held = 0;
+    let removed = while_removing(&options, || {
+        while held < turns() {
+            let opened = Channel::open(&options, Deadline::Never);
+            let mut producer = match opened.and_then(|c| c.into_producer(Deadline::Never)) {
+                Ok(producer) => producer,
+                Err(Error::Removed { .. }) => continue, // it had no lane yet
+                Err(e) => panic!("{e}"),
+            };
+            producer.check().expect("the channel of a lane that is held");
+            held += 1;
+        }
+    });
+    assert!(removed > 0, "{held} lanes held");
+}
+
+#[test]
+fn a_server_is_not_removed_under() {
+    let place = Place::new();
+    let options = options(&place);
+    let mut held = 0;
+    let removed = while_removing(&options, || {
+        while held < turns() {
+            let opened = Channel::open(&options, Deadline::Never);
+            match opened.and_then(|channel| channel.into_consumer()) {
+                Ok(consumer) => consumer.channel().check().expect("the channel of a server"),
+                Err(Error::Removed { .. }) => continue,
+                Err(e) => panic!("{e}"),
+            }
+            held += 1;
+        }
+    });
+    assert!(removed > 0, "{held} servers");
+}
+
+/// A creator that stands still: what it has made is not a channel yet, and not somebody else's.
+#[test]
+fn who_looks_while_somebody_creates_is_told_so() {
+    let place = Place::new();
+    let options = options(&place);
+    drop(Channel::open(&options, Deadline::Never).expect("a channel"));
+    let set_id = raw::sem_id(place.key).expect("a set");
+    let view = raw::View::attach(place.segment().id);
+    let made = view.bytes();
+    // As it is in the middle: no header yet, the creation lock held.
+    view.write(0, &[0; 64]);
+    raw::sem_add(set_id, 0, 1);
+    let busy = |outcome: Result<(), Error>| match outcome {
+        Err(Error::Busy { role: Role::Creator, .. }) => {}
+        other => panic!("{other:?}"),
+    };
+    let change = {
+        let mut change = PermChange::default();
+        change.mode = Some(0o600);
+        change
+    };
+    busy(Status::read(&options).map(drop));
+    busy(set(&options, &change));
+    busy(remove(&options, false));
+    // Who does not want to wait does not.
+    let begin = Instant::now();
+    busy(Channel::open(&options, Deadline::Now).map(drop));
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    // It goes on: whoever waited sees the channel.
+    std::thread::scope(|scope| {
+        let looker = scope.spawn(|| Status::read(&options).map(drop));
+        std::thread::sleep(Duration::from_millis(50));
+        view.write(0, &made[..64]);
+        raw::sem_add(set_id, 0, -1);
+        looker.join().expect("the looker").expect("a channel");
+    });
+    remove(&options, false).expect("nobody uses it");
+}
+
+/// A server that was killed between the end word and its end left a note; one that serves on does not
+/// end, nor does the note stay for the next.
+#[test]
+fn a_note_of_the_end_is_forgotten_by_who_serves_on() {
+    let place = Place::new();
+    let consumer = || {
+        let channel = Channel::open(&options(&place), Deadline::Never).expect("a channel");
+        channel.into_consumer().expect("the server role")
+    };
+    consumer().note_end();
+    let next = consumer();
+    assert!(next.end_pending());
+    next.forget_end();
+    drop(next);
+    assert!(!consumer().end_pending());
+}
