@@ -79,6 +79,11 @@ impl Notify {
         }
     }
 
+    /// So often who may be held up has to look whether a sign of life is due; `None`: nobody asks.
+    pub(super) fn often(&self) -> Option<Duration> {
+        self.every.map(|every| (every / 2).max(Duration::from_millis(1)))
+    }
+
     /// Until when the server may sleep.
     pub(super) fn deadline(&self) -> Deadline {
         match self.every {

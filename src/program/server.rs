@@ -178,7 +178,9 @@ impl Printer<'_> {
     /// written.
     fn flush(&mut self) -> Result<()> {
         let separator = self.args.common.separator;
-        if let Err(stopped) = stdio::write_messages(&self.out[..self.filled], separator) {
+        if let Err(stopped) =
+            stdio::write_messages(&self.out[..self.filled], separator, &mut self.notify)
+        {
             let extra = self.args.prefix.len() + 1;
             self.consumer.release_within(stopped.written, extra)?;
             let key = self.consumer.channel().key();

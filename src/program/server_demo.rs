@@ -59,7 +59,9 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
             let ends = is_end && !args.persist;
             if !is_end {
                 line[end] = args.common.separator;
-                if let Err(stopped) = stdio::write_messages(&line[..=end], args.common.separator) {
+                if let Err(stopped) =
+                    stdio::write_messages(&line[..=end], args.common.separator, &mut notify)
+                {
                     let more = format!("; the text is still in the segment of key {key}");
                     return Err(stdio::output_failure(stopped.errno, &more));
                 }

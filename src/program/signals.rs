@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::Interrupter;
+use core::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::libc;
@@ -42,8 +43,29 @@ pub(super) fn end_reads() -> nix::Result<()> {
 
 /// Interrupts the write that began just before the signal came, and the next one, and so on.
 extern "C" fn on_alarm(_: i32) {
-    // SAFETY: as in `on_signal`.
-    unsafe { libc::alarm(1) };
+    if stop().is_some() {
+        // SAFETY: as in `on_signal`.
+        unsafe { libc::alarm(1) };
+    }
+}
+
+/// From now on a write that stands still is interrupted so often, whether or not a signal has come;
+/// `None`: not any more. After [`end_writes`].
+///
+/// Source: [setitimer(2)](https://man7.org/linux/man-pages/man2/setitimer.2.html); alarm(2) has the same
+/// timer.
+pub(super) fn interrupt_writes(every: Option<Duration>) {
+    if stop().is_some() {
+        return; // the alarms of that go on
+    }
+    let every = every.unwrap_or_default();
+    let time = libc::timeval { tv_sec: every.as_secs() as _, tv_usec: every.subsec_micros() as _ };
+    let timer = libc::itimerval { it_interval: time, it_value: time };
+    // SAFETY: the timer lives through the call, which reads it and writes nothing.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, core::ptr::null_mut()) };
+    if stop().is_some() {
+        on_alarm(libc::SIGALRM); // it came just now, and its alarm was that timer
+    }
 }
 
 /// From now on, once a signal has come, a write that stands still is interrupted each second.

@@ -2,6 +2,7 @@
 //! call each.
 #![allow(unsafe_code)]
 
+use super::notify::Notify;
 use super::{exit, signals, Failure};
 use anyhow::Result;
 use nix::errno::Errno;
@@ -85,8 +86,28 @@ pub(super) fn gave_up() -> bool {
     GAVE_UP.load(Ordering::Relaxed)
 }
 
-/// Writes all of `bytes`, which are lines that end with `separator`, to stdout.
-pub(super) fn write_all(bytes: &[u8], separator: u8) -> core::result::Result<(), Stopped> {
+/// Writes all of `bytes`, which are lines that end with `separator`, to stdout. Where that stands still,
+/// a manager that wants signs of life has them: a signal ends the program nevertheless.
+fn write_all(
+    bytes: &[u8],
+    separator: u8,
+    notify: Option<&mut Notify>,
+) -> core::result::Result<(), Stopped> {
+    let often = notify.as_ref().and_then(|notify| notify.often());
+    let (Some(notify), Some(_)) = (notify, often) else {
+        return write_lines(bytes, separator, &mut || ());
+    };
+    signals::interrupt_writes(often);
+    let written = write_lines(bytes, separator, &mut || notify.alive());
+    signals::interrupt_writes(None);
+    written
+}
+
+fn write_lines(
+    bytes: &[u8],
+    separator: u8,
+    alive: &mut dyn FnMut(),
+) -> core::result::Result<(), Stopped> {
     let stdout = std::io::stdout();
     let (mut written, mut stood_still) = (0, 0);
     // A stop was asked for: a write that stood still since the last look, a second ago, is given up.
@@ -96,6 +117,7 @@ pub(super) fn write_all(bytes: &[u8], separator: u8) -> core::result::Result<(),
         gave_up()
     };
     while written < bytes.len() {
+        alive();
         let rest = &bytes[written..];
         let line = memchr::memchr(separator, rest).map_or(rest.len(), |at| at + 1);
         let part = if ONE_LINE.load(Ordering::Relaxed) { &rest[..line] } else { rest };
@@ -127,16 +149,20 @@ pub(super) fn write_all(bytes: &[u8], separator: u8) -> core::result::Result<(),
 
 /// [`write_all`], for messages: before the first ones it ends a line that a predecessor began and did
 /// not finish, killed in a write or on a full file system. That message comes again, whole.
-pub(super) fn write_messages(bytes: &[u8], separator: u8) -> core::result::Result<(), Stopped> {
+pub(super) fn write_messages(
+    bytes: &[u8],
+    separator: u8,
+    notify: &mut Notify,
+) -> core::result::Result<(), Stopped> {
     static BEGUN: AtomicBool = AtomicBool::new(false);
     if !BEGUN.load(Ordering::Relaxed) && !bytes.is_empty() {
         if last_byte().is_some_and(|last| last != separator) {
-            write_all(&[separator], separator)
+            write_all(&[separator], separator, Some(notify))
                 .map_err(|stopped| Stopped { written: 0, ..stopped })?;
         }
         BEGUN.store(true, Ordering::Relaxed);
     }
-    write_all(bytes, separator)
+    write_all(bytes, separator, Some(notify))
 }
 
 /// What stands before the place where stdout writes, if it is a file, not at its begin, and one that
@@ -160,7 +186,7 @@ fn last_byte() -> Option<u8> {
 /// Prints a text that is no message: help, version, status.
 pub(super) fn print(text: &str) -> Result<()> {
     check_stdout()?;
-    write_all(text.as_bytes(), b'\n').map_err(|stopped| output_failure(stopped.errno, ""))
+    write_all(text.as_bytes(), b'\n', None).map_err(|stopped| output_failure(stopped.errno, ""))
 }
 
 /// The failure of a write to stdout.

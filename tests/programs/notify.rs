@@ -1,10 +1,12 @@
 //! What a service manager hears of the server: sd_notify(3), over a real socket.
 
-use crate::support::{patience, Channel, Proc};
+use crate::support::proc::asleep;
+use crate::support::{patience, raw, run, shm_row, until, Channel, Proc, ShmRow};
 use nix::sys::signal::Signal::SIGTERM;
+use std::io::Read;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -90,6 +92,47 @@ fn signs_of_life_come_in_time_idle_and_at_work() {
     server.signal(SIGTERM);
     server.finish_with_stdin().expect(0);
     while manager.next() != "STOPPING=1" {}
+}
+
+/// Whoever reads its output may take his time: the server is alive, and can be ended.
+#[test]
+fn signs_of_life_come_while_stdout_takes_nothing() {
+    for (protocol, text) in [("ring", &b"one\ntwo\n"[..]), ("shared_use_st", b"one\n")] {
+        let channel = Channel::new();
+        let manager = Manager::new(&channel);
+        let (reader, writer) = raw::full_pipe();
+        let mut command = channel.server(&["--protocol", protocol, "--persist"]);
+        manager.of(&mut command).env("WATCHDOG_USEC", "400000");
+        let server = Proc::spawn_with(command, Stdio::null(), writer.into());
+        assert!(manager.next().starts_with("READY=1"));
+        run(channel.client(&["--protocol", protocol]), text).expect(0);
+        let taken = |row: ShmRow| raw::shm_bytes(row.id)[0] != 0;
+        if protocol == "ring" {
+            until("it has the lines in hand", || asleep(server.pid()));
+        } else {
+            until("the text is there", || shm_row(channel.key).is_some_and(taken));
+        }
+        std::thread::sleep(Duration::from_millis(200)); // in the write, by then
+        while manager.heard.try_recv().is_ok() {}
+        let begin = Instant::now();
+        for _ in 0..4 {
+            assert_eq!(manager.next(), "WATCHDOG=1");
+        }
+        let took = begin.elapsed();
+        assert!(took >= Duration::from_millis(300), "{protocol}: {took:?}");
+        server.check_alive();
+        // What it could not write, it writes then, once.
+        let mut all = Vec::new();
+        let mut reader = std::fs::File::from(reader);
+        let mut part = [0; 4096];
+        while !all.ends_with(text) {
+            let length = reader.read(&mut part).expect("the pipe");
+            all.extend(part[..length].iter().filter(|byte| **byte != b'.'));
+        }
+        assert_eq!(all, text);
+        server.signal(SIGTERM);
+        server.finish().expect(0);
+    }
 }
 
 #[test]
