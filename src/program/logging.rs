@@ -1,10 +1,12 @@
 //! Where log lines go: stderr, or syslog by the crate of that name.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::errno::Errno;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::Mutex;
-use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
+use syslog::{Facility, LogFormat, Logger, Severity};
 
 /// How much is logged, and where.
 #[derive(Debug, Clone, Copy)]
@@ -57,26 +59,73 @@ impl<T: std::fmt::Display> LogFormat<T> for Local {
     }
 }
 
+/// Where the local syslogd listens.
+const DEV_LOG: &str = "/dev/log";
+
+/// Its socket: of datagrams, or, with some old ones, a stream. The crate's own backend speaks UDP and TCP
+/// as well, which weighs 4 kB.
+enum Socket {
+    Datagram(UnixDatagram),
+    Stream(UnixStream),
+}
+
+impl Socket {
+    /// Messages never wait for a log line: a syslogd that hangs fills its socket, and a send that
+    /// blocks would hang with it.
+    fn connect() -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        match socket.connect(DEV_LOG) {
+            Ok(()) => {
+                socket.set_nonblocking(true)?;
+                Ok(Self::Datagram(socket))
+            }
+            Err(e) if e.raw_os_error() == Some(Errno::EPROTOTYPE as i32) => {
+                let stream = UnixStream::connect(DEV_LOG)?;
+                stream.set_nonblocking(true)?;
+                Ok(Self::Stream(stream))
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Datagram(socket) => socket.send(bytes),
+            Self::Stream(socket) => socket.write(bytes),
+        }
+    }
+
+    /// One line in one piece; in a stream, NUL ends it.
+    fn write_fmt(&mut self, line: std::fmt::Arguments<'_>) -> io::Result<()> {
+        let mut line = std::fmt::format(line);
+        if matches!(self, Self::Stream(_)) {
+            line.push('\0');
+        }
+        match self.write(line.as_bytes())? {
+            n if n == line.len() => Ok(()),
+            _ => Err(ErrorKind::WriteZero.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The way to the local syslogd.
 struct Syslog {
     format: Local,
     /// None: nobody listens; tried again with each line.
-    logger: Option<Logger<LoggerBackend, Local>>,
+    logger: Option<Logger<Socket, Local>>,
     /// Lines that syslogd did not take, since it took one.
     lost: u32,
 }
 
 impl Syslog {
-    /// Messages never wait for a log line: a syslogd that hangs fills its socket, and a send that
-    /// blocks would hang with it.
-    fn connect(&mut self) -> Result<(), syslog::Error> {
-        let logger = syslog::unix(self.format.clone())?;
-        match &logger.backend {
-            LoggerBackend::Unix(socket) => socket.set_nonblocking(true)?,
-            LoggerBackend::UnixStream(stream) => stream.get_ref().set_nonblocking(true)?,
-            _ => {}
-        }
-        self.logger = Some(logger);
+    fn connect(&mut self) -> io::Result<()> {
+        self.logger = Some(Logger::new(Socket::connect()?, self.format.clone()));
         Ok(())
     }
 
@@ -84,8 +133,8 @@ impl Syslog {
     fn send(&mut self, level: Level, message: &str) -> bool {
         // Once more where syslogd was started again: its socket is a new one.
         for _ in 0..2 {
-            if self.logger.is_none() && self.connect().is_err() {
-                return false;
+            if self.logger.is_none() {
+                let _ = self.connect();
             }
             let Some(logger) = &mut self.logger else { return false };
             let told = match self.lost {

@@ -2,7 +2,8 @@
 
 use crate::support::{find_program, in_thread, raw, run, skipped, until, Channel, Folder, Proc};
 use nix::libc::{MS_BIND, MS_REC};
-use std::os::unix::net::UnixDatagram;
+use std::io::Read;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -141,6 +142,31 @@ fn a_syslogd_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed() {
         let missed = heard.iter().position(|line| line.contains("did not take"));
         let stopped = heard.iter().position(|line| line.contains("stopped by SIGTERM"));
         assert!(missed.is_some() && missed < stopped, "{heard:#?}");
+    });
+}
+
+/// Some old ones listen for a stream, in which NUL ends each line.
+#[test]
+fn a_syslogd_that_takes_a_stream_gets_whole_lines() {
+    let folder = Folder::new();
+    in_thread(|| {
+        if let Err(why) = private_dev(&folder.0) {
+            return skipped(&format!("no /dev of one's own: {why}"));
+        }
+        let syslogd = UnixListener::bind("/dev/log").expect("a socket at /dev/log");
+        let channel = Channel::new();
+        run(channel.client(&["-v", "--syslog"]), b"hello\n").expect(0);
+        let mut heard = String::new();
+        let (mut stream, _) = syslogd.accept().expect("the client");
+        stream.read_to_string(&mut heard).expect("its lines");
+        let lines: Vec<&str> = heard.split_terminator('\0').collect();
+        assert!(lines.len() > 2 && heard.ends_with('\0'), "{heard:?}");
+        let begin = |line: &&str| line.starts_with("<30>shmdemo-client[");
+        assert!(lines.iter().all(begin), "{lines:#?}");
+        assert!(
+            lines.iter().any(|line| line.ends_with("end of input after 1 lines")),
+            "{lines:#?}"
+        );
     });
 }
 
