@@ -117,7 +117,7 @@ check "status without a server is 3" fails 3 "$script" status
 check "start" "$script" start
 check "the pid file names the server, which runs as user and group shmdemo" runs_as_shmdemo
 check "status is 0" "$script" status
-check "a second start fails" fails 1 "$script" start
+check "a second start finds it running" says "runs already" fails 0 "$script" start
 check "and leaves the first alone" one_server
 check "a client sends a message" send "the first message"
 check "it is in the system log under the service's name" log_has "daemon.info shmdemo-server: the first message"
@@ -129,7 +129,8 @@ check "reload is a restart" new_pid "$(pid)" "$script" reload
 check "stop" "$script" stop
 # logger ends once it has read the last of the server's words.
 check "leaves no process, pid file or FIFO" within 20 nothing_left
-check "a second stop fails" fails 1 "$script" stop
+check "a second stop has nothing to do" says "does not run" "$script" stop
+check "and is no failure" "$script" stop
 check "a message for the stopped service is taken" send "the third message"
 check "start after stop" "$script" start
 check "the third message was not lost" log_has "the third message"
@@ -155,11 +156,32 @@ check "status with the pid of a client, which is the same executable, is 1" fail
 check "and it goes on" kill "$client"
 exec 9>&-
 echo "$other" >"$pidfile"
-check "stop with a stale pid file fails" fails 1 "$script" stop
+check "stop with a stale pid file has nothing to do" "$script" stop
+check "and leaves the other process alone" kill -0 "$other"
+echo "$other" >"$pidfile"
 check "start with a stale pid file" "$script" start
 check "replaces it" runs_as_shmdemo
 check "and leaves the other process alone" kill -0 "$other"
 "$script" stop >/dev/null
+# A server whose pid file is lost, and whose executable was replaced.
+check "start for a lost pid file" "$script" start
+lost="$(pid)"
+cp /usr/bin/shmdemo /usr/bin/shmdemo.new
+mv /usr/bin/shmdemo.new /usr/bin/shmdemo
+rm -f "$pidfile"
+check "status finds it" "$script" status
+rm -f "$pidfile"
+check "start does not start another" "$script" start
+check "but finds it" [ "$(pid)" = "$lost" ]
+rm -f "$pidfile"
+shmdemo-server --persist -k 77 </dev/null >/dev/null 2>&1 &
+foreign=$!
+check "stop stops it" "$script" stop
+check "really" fails 1 kill -0 "$lost"
+check "and no other server" kill -0 "$foreign"
+kill "$foreign"
+wait "$foreign"
+shmdemo-server remove -k 77
 echo 999999 >"$pidfile"
 check "start with the pid file of a process that ended" "$script" start
 check "every message came once" within 20 times_in_log 3 "shmdemo-server: the .* message"
@@ -215,7 +237,8 @@ check "and the system log tells" log_has "daemon.err shmdemo-server.*key 0x0*4d2
 kill "$(cat /tmp/foreign.pid)"
 within 20 fails 1 pidof shmdemo-server
 shmdemo-server remove --owner nobody
-check "a wrong word gets the usage" says "Usage: .*start|stop|restart|reload|status" "$script" mend
+check "a wrong word gets the usage" says "Usage: .*start|stop|restart|reload|force-reload|status" "$script" mend
+check "and status 2" fails 2 "$script" mend
 check "start once more" "$script" start
 "$script" stop >/dev/null
 check "remove after the end" shmdemo-server remove --owner shmdemo

@@ -98,15 +98,33 @@ client_is_no_server() {
 wrong_option_is_refused() {
     exits 0 $INIT stop || return 1
     echo 'SHMDEMO_OPTIONS="--lanes 999"' >/etc/default/shmdemo-server
-    exits 1 $INIT start && grep -q 'did not start' /tmp/out && logged lanes
+    exits 1 $INIT start && grep -q 'FAIL (the reason is in the system log)' /tmp/out && logged lanes
     status=$?
     rm /etc/default/shmdemo-server
     return $status
 }
 
+twice_is_no_failure() {
+    exits 0 $INIT stop && exits 0 $INIT stop && exits 3 $INIT status && exits 0 $INIT start
+}
+
+lost_pid_file() {
+    before=$(pid)
+    rm /run/shmdemo-server.pid
+    exits 0 $INIT status && [ "$(pid)" = "$before" ] || return 1
+    rm /run/shmdemo-server.pid
+    exits 0 $INIT stop && ! readlink "/proc/$before/exe" && exits 0 $INIT start
+}
+
+# What starts it need not wait for what it starts.
+ends_with_its_reader() {
+    exits 0 $INIT stop || return 1
+    timeout 20 sh -c "$INIT start | cat" && exits 0 $INIT status
+}
+
 missing_program_is_named() {
     mv /usr/bin/shmdemo-server /tmp/server
-    exits 5 $INIT start && grep -q 'install the package' /tmp/out
+    exits 5 $INIT start && grep -q 'install its package' /tmp/out
     status=$?
     mv /tmp/server /usr/bin/shmdemo-server
     return $status
@@ -114,7 +132,7 @@ missing_program_is_named() {
 
 nothing_left_over() {
     exits 0 $INIT stop && exits 0 shmdemo-server remove --owner shmdemo || return 1
-    [ ! -e /run/shmdemo-server.out ] && [ ! -e /run/shmdemo-server.pid ] || return 1
+    [ -z "$(ls /run/shmdemo)" ] && [ ! -e /run/shmdemo-server.pid ] || return 1
     [ "$(cat /proc/sysvipc/shm /proc/sysvipc/sem | wc -l)" -eq 2 ] || {
         cat /proc/sysvipc/shm /proc/sysvipc/sem
         return 1
@@ -135,6 +153,9 @@ try "a message sent while stopped is printed at the next start" kept_until_next_
 try "restart" restart_changes_pid
 try "a killed server is noticed and started again" killed_server_is_noticed
 try "the pid of a client is not the server's" client_is_no_server
+try "stop twice is no failure" twice_is_no_failure
+try "a lost pid file is found again" lost_pid_file
+try "start, read by another program, ends" ends_with_its_reader
 try "a wrong option: start fails and says why" wrong_option_is_refused
 try "a missing program: start fails and says what to install" missing_program_is_named
 exits 0 $INIT start
