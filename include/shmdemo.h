@@ -132,6 +132,8 @@ struct shmdemo_options {
 	uint32_t group;       /* gid of what is created. Default SHMDEMO_UNSET: the caller's */
 	uint32_t owner;       /* uid whose channel is accepted besides the caller's own and root's.
 	                         Default SHMDEMO_UNSET: nobody's */
+	uint32_t create_as;   /* uid of what is created, accepted as owner is: for root, before the
+	                         service's own server. Default SHMDEMO_UNSET: the caller's */
 };
 
 /* Fills in the defaults; size is sizeof(struct shmdemo_options).
@@ -297,13 +299,16 @@ struct shmdemo_status {
 	uint32_t ring_bytes;     /* bytes of each lane's ring */
 	uint32_t max_message;    /* longest message in bytes */
 	int32_t server_pid;      /* the consumer, or SHMDEMO_NOBODY */
+	uint32_t rmid_forced;    /* 1: kernel.shm_rmid_forced is set, and the segment goes, with what is in
+	                            it, as soon as nobody is attached; else 0 */
 	uint32_t lanes;          /* how many of lane[] there are */
 	struct shmdemo_lane_status lane[SHMDEMO_MAX_LANES];
 };
 
 /* Looks at a channel through a read-only attach, without taking part in it or changing it.
  * size is sizeof(struct shmdemo_status). Of options only key and owner count; NULL is allowed.
- * Errors: SHMDEMO_UNAVAILABLE (no channel), SHMDEMO_PERMISSION, SHMDEMO_NOT_OURS, SHMDEMO_USAGE. */
+ * Errors: SHMDEMO_UNAVAILABLE (no channel), SHMDEMO_PERMISSION, SHMDEMO_NOT_OURS, SHMDEMO_BUSY (who
+ * creates it has stopped halfway), SHMDEMO_USAGE. */
 int shmdemo_status_read(const struct shmdemo_options *options, struct shmdemo_status *status,
 			size_t size);
 

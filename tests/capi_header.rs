@@ -194,6 +194,7 @@ fn program() -> (String, BTreeSet<String>) {
         mode: u32,
         group: u32,
         owner: u32,
+        create_as: u32,
     });
     fields!(shmdemo_record { data: *const c_void, len: usize, kind: u32, lane: u32 });
     fields!(shmdemo_lane_status {
@@ -219,6 +220,7 @@ fn program() -> (String, BTreeSet<String>) {
         ring_bytes: u32,
         max_message: u32,
         server_pid: i32,
+        rmid_forced: u32,
         lanes: u32,
         lane: [shmdemo_lane_status; 32],
     });

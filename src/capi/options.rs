@@ -31,6 +31,7 @@ pub struct shmdemo_options {
     pub mode: u32,
     pub group: u32,
     pub owner: u32,
+    pub create_as: u32,
 }
 
 /// What a program was compiled with that knows the first version of the struct.
@@ -51,6 +52,7 @@ impl shmdemo_options {
             mode: SHMDEMO_UNSET,
             group: SHMDEMO_UNSET,
             owner: SHMDEMO_UNSET,
+            create_as: SHMDEMO_UNSET,
         }
     }
 
@@ -79,8 +81,8 @@ impl shmdemo_options {
             .geometry(geometry)
             .create(self.flags & SHMDEMO_NO_CREATE == 0)
             .lock(self.flags & SHMDEMO_LOCK != 0);
-        (options.mode, options.group, options.owner) =
-            (set(self.mode), set(self.group), set(self.owner));
+        (options.mode, options.group) = (set(self.mode), set(self.group));
+        (options.owner, options.create_as) = (set(self.owner), set(self.create_as));
         Ok(options)
     }
 }

@@ -45,6 +45,7 @@ pub struct shmdemo_status {
     pub ring_bytes: u32,
     pub max_message: u32,
     pub server_pid: i32,
+    pub rmid_forced: u32,
     pub lanes: u32,
     pub lane: [shmdemo_lane_status; MAX_LANES as usize],
 }
@@ -89,6 +90,7 @@ impl shmdemo_status {
             ring_bytes: seen.geometry.ring_bytes,
             max_message: seen.geometry.max_message,
             server_pid: nobody(seen.server),
+            rmid_forced: u32::from(seen.rmid_forced),
             lanes: seen.geometry.lanes,
             lane,
         }

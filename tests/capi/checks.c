@@ -192,6 +192,37 @@ static void no_channel(void)
 	CHECK(strstr(shmdemo_last_error(), "ETIMEDOUT") != NULL);
 }
 
+/* 0 or 1, as a file says; 0 where there is none. */
+static uint32_t setting(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	int value = file != NULL ? fgetc(file) : '0';
+
+	if (file != NULL)
+		fclose(file);
+	return value == '1';
+}
+
+/* Root makes the channel of a user who comes later. */
+static void created_for_another(void)
+{
+	struct shmdemo_options user = fresh();
+	struct shmdemo_status status;
+
+	if (geteuid() != 0)
+		return;
+	user.create_as = 12345;
+	CHECK(shmdemo_producer_open(&producer, &user, 0) == SHMDEMO_OK);
+	CHECK(shmdemo_producer_send(producer, "early", 5, 0, 0) == SHMDEMO_OK);
+	shmdemo_producer_close(producer);
+	user.create_as = SHMDEMO_UNSET;
+	FAILS(SHMDEMO_PERMISSION, shmdemo_status_read(&user, &status, sizeof status));
+	user.owner = 12345;
+	CHECK(shmdemo_status_read(&user, &status, sizeof status) == SHMDEMO_OK);
+	CHECK(status.uid == 12345 && status.lane[0].sent == 1);
+	CHECK(shmdemo_remove(&user, 0) == SHMDEMO_OK);
+}
+
 static void opening(void)
 {
 	struct shmdemo_options one = fresh();
@@ -213,6 +244,7 @@ static void opening(void)
 	CHECK(status.server_pid == getpid() && status.lane[0].pid == getpid());
 	CHECK(status.lane[1].pid == SHMDEMO_NOBODY && status.mode == 0600);
 	CHECK(status.uid == geteuid() && status.segment_bytes == 128 + 192 + 1024);
+	CHECK(status.rmid_forced == setting("/proc/sys/kernel/shm_rmid_forced"));
 }
 
 static void sending(void)
@@ -472,6 +504,7 @@ int main(int argc, char *argv[])
 	nulls();
 	bad_options();
 	no_channel();
+	created_for_another();
 	opening();
 	sending();
 	waking();
