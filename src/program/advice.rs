@@ -24,7 +24,8 @@ pub(super) fn advice(error: &Error) -> &'static str {
             }
             (Refusal::Owner, _) => "--owner, --key",
             (Refusal::Closed, _) => {
-                "`shmdemo-server set --uid USER` or `set --mode 0660 --gid GROUP`, or `remove`"
+                "not --owner, but `shmdemo-server set --uid USER` or `set --mode 0660 --gid GROUP`, or \
+                 `remove`"
             }
             (Refusal::Nobodys, _) => "",
         },

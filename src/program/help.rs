@@ -187,6 +187,7 @@ mod tests {
             ("exchange.rs", include_str!("../../tests/programs/exchange.rs")),
             ("rules.rs", include_str!("../../tests/programs/rules.rs")),
             ("trust.rs", include_str!("../../tests/programs/trust.rs")),
+            ("owners.rs", include_str!("../../tests/programs/owners.rs")),
             ("src/ring/tests.rs", include_str!("../ring/tests.rs")),
         ];
         let page = include_str!("../../doc/security.md");
