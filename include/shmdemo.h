@@ -134,6 +134,9 @@ struct shmdemo_options {
 	                         Default SHMDEMO_UNSET: nobody's */
 	uint32_t create_as;   /* uid of what is created, accepted as owner is: for root, before the
 	                         service's own server. Default SHMDEMO_UNSET: the caller's */
+	uint32_t lane_changes; /* how many changes from one lane to another a consumer keeps in mind
+	                          between the oldest record that it holds and the newest, 1 to
+	                          65536. Default 64 */
 };
 
 /* Fills in the defaults; size is sizeof(struct shmdemo_options).
@@ -232,13 +235,14 @@ int shmdemo_consumer_open(shmdemo_consumer **consumer, const struct shmdemo_opti
  * what was only peeked at comes again. NULL is allowed. */
 void shmdemo_consumer_close(shmdemo_consumer *consumer);
 
-/* Waits for a record. 1: there is one; 0: none in time. An idle wait uses no processor time.
- * Errors: SHMDEMO_USAGE (records were peeked at and not released: their room may be what the
- * producers wait for), SHMDEMO_WOKEN, SHMDEMO_UNAVAILABLE, SHMDEMO_NOT_OURS. */
+/* Waits for a record that was not peeked at yet. 1: there is one; 0: none in time. An idle wait uses
+ * no processor time. Records may be held meanwhile, but a producer whose ring they fill waits, too.
+ * Errors: SHMDEMO_USAGE (where shmdemo_consumer_must_release() is 1), SHMDEMO_WOKEN,
+ * SHMDEMO_UNAVAILABLE, SHMDEMO_NOT_OURS. */
 int shmdemo_consumer_wait(shmdemo_consumer *consumer, int32_t timeout_ms);
 
 /* Looks at the next record of any lane, in turn, without copying it. 1: it is in *record and
- * valid until the release; 0: there is none, or the last ones have to be released first.
+ * valid until the release; 0: there is none, or shmdemo_consumer_must_release().
  * Errors: SHMDEMO_USAGE, SHMDEMO_NOT_OURS: a lane is damaged, which the text names with the field,
  * once; it is set aside, what was in it is lost, and the next call goes on with the others. It comes
  * back when its next producer has made it anew. */
@@ -248,10 +252,19 @@ int shmdemo_consumer_peek(shmdemo_consumer *consumer, struct shmdemo_record *rec
  * woken. Errors: SHMDEMO_USAGE. */
 int shmdemo_consumer_release(shmdemo_consumer *consumer);
 
+/* Releases the count oldest of the records peeked at, or all if there are fewer; the others stay
+ * valid, and more can be peeked at. Errors: SHMDEMO_USAGE, SHMDEMO_NOT_OURS: a producer changed what
+ * was peeked at, and its lane is set aside; the others' records are released. */
+int shmdemo_consumer_release_first(shmdemo_consumer *consumer, size_t count);
+
+/* 1: there is a record which the last peek did not give, since between the oldest one held and it lie
+ * more changes of lane than options.lane_changes: release some. 0: not so. Errors: SHMDEMO_USAGE. */
+int shmdemo_consumer_must_release(shmdemo_consumer *consumer);
+
 /* Waits for a record, copies it to buffer and releases it. 1: done, record->data is buffer;
  * 0: none in time. A process killed in here loses nothing that it has not returned from.
- * Errors: SHMDEMO_TOO_LONG (record->len is larger than size; the record stays), and those of
- * shmdemo_consumer_wait(). */
+ * Errors: SHMDEMO_TOO_LONG (record->len is larger than size; the record stays), SHMDEMO_USAGE (records
+ * were peeked at and not released), and those of shmdemo_consumer_wait(). */
 int shmdemo_consumer_receive(shmdemo_consumer *consumer, void *buffer, size_t size,
 			     struct shmdemo_record *record, int32_t timeout_ms);
 

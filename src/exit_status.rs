@@ -37,7 +37,7 @@ pub(crate) fn code_of(error: &Error) -> u8 {
             PERMISSION
         }
         Error::CannotCreate { .. } | Error::System { .. } => CANT_CREATE,
-        Error::Forked { .. } => USAGE,
+        Error::Forked { .. } | Error::ReleaseFirst { .. } => USAGE,
         Error::NotRung { .. } => PERMISSION,
         Error::Busy { .. } | Error::StillAttached { .. } | Error::TimedOut { .. } => BUSY,
         Error::InUse { .. } => BUSY,

@@ -133,7 +133,9 @@ fn program() -> (String, BTreeSet<String>) {
         shmdemo_consumer_close(*mut shmdemo_consumer),
         shmdemo_consumer_wait(*mut shmdemo_consumer, i32) -> c_int,
         shmdemo_consumer_peek(*mut shmdemo_consumer, *mut shmdemo_record) -> c_int,
+        shmdemo_consumer_must_release(*mut shmdemo_consumer) -> c_int,
         shmdemo_consumer_release(*mut shmdemo_consumer) -> c_int,
+        shmdemo_consumer_release_first(*mut shmdemo_consumer, usize) -> c_int,
         shmdemo_consumer_receive(*mut shmdemo_consumer, *mut c_void, usize, *mut shmdemo_record, i32) -> c_int,
         shmdemo_consumer_closing(*mut shmdemo_consumer) -> c_int,
         shmdemo_consumer_remove(*mut shmdemo_consumer) -> c_int,
@@ -195,6 +197,7 @@ fn program() -> (String, BTreeSet<String>) {
         group: u32,
         owner: u32,
         create_as: u32,
+        lane_changes: u32,
     });
     fields!(shmdemo_record { data: *const c_void, len: usize, kind: u32, lane: u32 });
     fields!(shmdemo_lane_status {

@@ -84,9 +84,6 @@ pub unsafe extern "C" fn shmdemo_consumer_close(consumer: *mut shmdemo_consumer)
 
 /// Waits until there is a record; 1: there is, 0: not in time.
 fn wait(waker: &Waker, consumer: &mut Consumer, until: Deadline) -> Result<c_int, Fault> {
-    if consumer.holds() {
-        return Err(misuse("records were peeked at and not released"));
-    }
     loop {
         if waker.take() {
             return Err(Fault::Woken);
@@ -162,6 +159,30 @@ pub unsafe extern "C" fn shmdemo_consumer_release(consumer: *mut shmdemo_consume
     })
 }
 
+/// Releases the oldest of the records looked at.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_consumer_release_first(
+    consumer: *mut shmdemo_consumer,
+    count: usize,
+) -> c_int {
+    fault::call("shmdemo_consumer_release_first", || {
+        // SAFETY: the caller's promise.
+        let (_, consumer) = unsafe { work(consumer) }?;
+        consumer.release_first(count)?;
+        Ok(SHMDEMO_OK)
+    })
+}
+
+/// Have records to be released before more can be looked at? 1: yes, 0: no.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_consumer_must_release(consumer: *mut shmdemo_consumer) -> c_int {
+    fault::call("shmdemo_consumer_must_release", || {
+        // SAFETY: the caller's promise.
+        let (_, consumer) = unsafe { work(consumer) }?;
+        Ok(c_int::from(consumer.must_release()))
+    })
+}
+
 /// Waits for a record, copies it and releases it.
 #[no_mangle]
 pub unsafe extern "C" fn shmdemo_consumer_receive(
@@ -181,6 +202,9 @@ pub unsafe extern "C" fn shmdemo_consumer_receive(
         let (waker, consumer) = unsafe { work(consumer) }?;
         if buffer.is_null() && size > 0 {
             return Err(misuse("the buffer is NULL"));
+        }
+        if consumer.holds() {
+            return Err(misuse("records were peeked at and not released"));
         }
         let until = deadline(timeout_ms)?;
         let found = loop {

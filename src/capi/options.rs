@@ -32,6 +32,7 @@ pub struct shmdemo_options {
     pub group: u32,
     pub owner: u32,
     pub create_as: u32,
+    pub lane_changes: u32,
 }
 
 /// What a program was compiled with that knows the first version of the struct.
@@ -53,6 +54,7 @@ impl shmdemo_options {
             group: SHMDEMO_UNSET,
             owner: SHMDEMO_UNSET,
             create_as: SHMDEMO_UNSET,
+            lane_changes: 64,
         }
     }
 
@@ -75,12 +77,16 @@ impl shmdemo_options {
         if set(self.mode).is_some_and(|mode| !(0o600..=0o777).contains(&mode)) {
             return Err(misuse("mode must be 0600 to 0777, or SHMDEMO_UNSET"));
         }
+        if !(1..=65_536).contains(&self.lane_changes) {
+            return Err(misuse("lane_changes must be 1 to 65536"));
+        }
         let geometry = self.geometry();
         geometry.check().map_err(Error::BadGeometry)?;
         let mut options = Options::new(key)
             .geometry(geometry)
             .create(self.flags & SHMDEMO_NO_CREATE == 0)
-            .lock(self.flags & SHMDEMO_LOCK != 0);
+            .lock(self.flags & SHMDEMO_LOCK != 0)
+            .lane_changes(self.lane_changes);
         (options.mode, options.group) = (set(self.mode), set(self.group));
         (options.owner, options.create_as) = (set(self.owner), set(self.create_as));
         Ok(options)

@@ -41,6 +41,7 @@ pub struct Options {
     pub(crate) lock: bool,
     pub(crate) text_bytes: Option<u32>,
     pub(crate) foreign_semaphore: bool,
+    pub(crate) lane_changes: u32,
 }
 
 impl Options {
@@ -59,6 +60,7 @@ impl Options {
             lock: false,
             text_bytes: None,
             foreign_semaphore: false,
+            lane_changes: 64,
         }
     }
 
@@ -132,6 +134,15 @@ impl Options {
     /// [`TEXT_BYTES`](crate::shared_use::TEXT_BYTES) for a new one. A channel has none.
     pub fn text_bytes(mut self, bytes: u32) -> Self {
         self.text_bytes = Some(bytes);
+        self
+    }
+
+    /// How many changes from one lane to another a consumer keeps in mind between the oldest record that it
+    /// holds and the newest; default 64, at least 1. With more of them, records have to be released first
+    /// ([`Consumer::must_release`](crate::Consumer::must_release)). Each takes 12 bytes (16 on 64-bit
+    /// machines) of the consumer's memory, when it begins.
+    pub fn lane_changes(mut self, changes: u32) -> Self {
+        self.lane_changes = changes.max(1);
         self
     }
 
@@ -212,6 +223,8 @@ pub struct Channel {
     geometry: Geometry,
     roles: Roles,
     opened: Opened,
+    /// See [`Options::lane_changes`].
+    lane_changes: u32,
     /// Mode and group that a channel found was changed from.
     adjusted: Option<Perm>,
     segment: Segment,
@@ -246,6 +259,10 @@ impl Channel {
     /// Where the segment is attached in this process.
     pub fn address(&self) -> usize {
         self.segment.attach().base().as_ptr() as usize
+    }
+
+    pub(crate) fn lane_changes(&self) -> usize {
+        self.lane_changes as usize
     }
 
     fn named(&self) -> NamedSegment {

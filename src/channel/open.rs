@@ -153,7 +153,9 @@ impl Channel {
             adopt(&segment, found, &geometry, &roles)?;
             opened = Opened::Adopted;
         }
-        let mut channel = Self { key, geometry, roles, opened, adjusted: None, segment };
+        let lane_changes = options.lane_changes;
+        let mut channel =
+            Self { key, geometry, roles, opened, lane_changes, adjusted: None, segment };
         channel.adjust(options)?;
         channel.lock_if(options)?;
         Ok(Attempt::Done(channel))
@@ -184,7 +186,9 @@ impl Channel {
             write_header(&segment, &geometry, roles.id().raw() as u32);
             options.give_over(|change| made.set(change))?;
             let opened = Opened::Created;
-            let channel = Self { key, geometry, roles, opened, adjusted: None, segment };
+            let lane_changes = options.lane_changes;
+            let channel =
+                Self { key, geometry, roles, opened, lane_changes, adjusted: None, segment };
             channel.lock_if(options)?;
             // Release: all of the above; pairs with the Acquire of every `state` load. From
             // here on the segment is a channel.

@@ -9,6 +9,9 @@ impl Consumer {
     #[cold]
     pub(super) fn set_aside(&mut self, lane: usize, field: BadField) -> Error {
         self.lanes[lane].set_aside();
+        for run in self.runs.iter_mut().filter(|run| run.lane == lane) {
+            run.void = true;
+        }
         self.aside |= 1 << lane;
         // Its producer may be asleep for room that will never be.
         let _ = self.channel.roles().room_bell(lane as u32).post();

@@ -13,20 +13,20 @@ mod aside;
 #[cfg(feature = "programs")]
 mod lines;
 mod record;
+mod release;
 
 pub use record::Record;
 
 /// Most records taken from one lane before the next lane has its turn.
 const QUOTA: u32 = 256;
 
-/// Most changes of lane between two releases; with more the consumer asks for a release.
-const RUNS: usize = 64;
-
 /// Records looked at one after another in one lane.
 #[derive(Debug)]
 struct Run {
     lane: usize,
     records: u32,
+    /// The lane was set aside since: there is nothing to be released.
+    void: bool,
 }
 
 /// The server of a channel. Dropping it gives the role back; messages not released stay in the
@@ -48,8 +48,10 @@ pub struct Consumer {
     aside: u32,
     /// Those of them of which was not told yet, by bits.
     untold: u32,
-    /// What was looked at since the last release, in order.
-    runs: heapless::Vec<Run, RUNS>,
+    /// What was looked at since the last release, in order; its capacity never changes.
+    runs: Vec<Run>,
+    /// The last look found no place for another run.
+    full: bool,
     spin: SpinPolicy,
     claimant: Claimant,
     channel: Channel,
@@ -87,7 +89,8 @@ impl Channel {
             quota: QUOTA,
             aside,
             untold,
-            runs: heapless::Vec::new(),
+            runs: Vec::with_capacity(self.lane_changes()),
+            full: false,
             spin: SpinPolicy::new(),
             claimant,
             channel: self,
@@ -102,8 +105,8 @@ impl Channel {
 }
 
 impl Consumer {
-    /// The next record of any lane, in turn; `None`: there is none now, or the last ones have to
-    /// be released first. Order is kept within a lane.
+    /// The next record of any lane, in turn; `None`: there is none now, or some have to be released
+    /// first ([`must_release`](Self::must_release)). Order is kept within a lane.
     ///
     /// # Errors
     /// [`Error::NotOurs`] naming lane and field, where somebody wrote what must not be there: once.
@@ -124,6 +127,7 @@ impl Consumer {
         if self.aside != 0 {
             self.see_to_aside()?;
         }
+        self.full = false;
         // Every lane once; one whose turn is over comes again at the end.
         let mut left = self.lanes.len();
         while left > 0 {
@@ -152,14 +156,28 @@ impl Consumer {
     /// Makes sure that the last run is one of `lane`; false: too many runs, release first.
     #[inline]
     fn open_run(&mut self, lane: usize) -> bool {
+        let room = self.runs.len() < self.runs.capacity();
         match self.runs.last_mut() {
-            Some(run) if run.lane == lane => true,
+            Some(run) if run.lane == lane && !run.void => true,
             Some(run) if run.records == 0 => {
-                run.lane = lane;
+                *run = Run { lane, records: 0, void: false };
                 true
             }
-            _ => self.runs.push(Run { lane, records: 0 }).is_ok(),
+            _ if room => {
+                self.runs.push(Run { lane, records: 0, void: false });
+                true
+            }
+            _ => {
+                self.full = true;
+                false
+            }
         }
+    }
+
+    /// Is there a record that [`next_record`](Self::next_record) did not give because too many changes of
+    /// lane lie between the oldest that is held and the newest? See [`Options::lane_changes`].
+    pub fn must_release(&self) -> bool {
+        self.full
     }
 
     /// [`check_claimant`](Self::check_claimant) at the price of one load.
@@ -175,70 +193,22 @@ impl Consumer {
         self.claimant.check(self.channel.key(), Role::Server)
     }
 
-    /// Are there records looked at and not released yet?
-    pub fn holds(&self) -> bool {
-        self.lanes.iter().any(Rx::holds)
-    }
-
-    /// Releases all records looked at: their room is the producers' again, who are woken if they
-    /// wait for it.
-    pub fn release(&mut self) {
-        if !self.claimant.is_this() {
-            return;
-        }
-        self.runs.clear();
-        let (roles, geometry) = (*self.channel.roles(), self.channel.geometry());
-        for (lane, rx) in self.lanes.iter_mut().enumerate().filter(|(_, rx)| rx.holds()) {
-            let free = rx.release();
-            let doorbell = &rx.control().room_bell;
-            doorbell.ring_for_room(free, geometry.ring_bytes, &roles.room_bell(lane as u32));
-        }
-    }
-
-    /// Releases only the records whose payloads, each with `extra` bytes beside it, are complete
-    /// within the first `bytes` of what was looked at, in order; the others come again.
-    ///
-    /// For a batch of which only a part could be written.
-    ///
-    /// # Errors
-    /// As [`next_record`](Self::next_record).
-    pub fn release_within(&mut self, bytes: usize, extra: usize) -> Result<()> {
-        self.check_claimant()?;
-        for rx in &mut self.lanes {
-            rx.rewind();
-        }
-        let mut left = bytes;
-        let runs = core::mem::take(&mut self.runs);
-        'all: for run in &runs {
-            for _ in 0..run.records {
-                let rx = &mut self.lanes[run.lane];
-                let before = rx.position();
-                let next = rx.next();
-                let Some(found) = next.map_err(|d| self.set_aside(run.lane, d))? else {
-                    break 'all;
-                };
-                let size = found.len as usize + extra;
-                if size > left {
-                    self.lanes[run.lane].seek(before);
-                    break 'all;
-                }
-                left -= size;
-            }
-        }
-        self.release();
-        Ok(())
-    }
-
-    /// Sleeps until there is a record ([`Waited::Ready`]), a client has ended, [`Interrupter::wake`], a
-    /// signal or `deadline`. All that was looked at must be released.
+    /// Sleeps until there is a record that was not looked at yet ([`Waited::Ready`]), a client has ended,
+    /// [`Interrupter::wake`], a signal or `deadline`. Records may be held meanwhile; but a producer
+    /// whose ring they fill waits as well.
     ///
     /// An idle server uses no processor time: it sleeps without a limit, after some microseconds of
     /// looking where that has paid lately.
     ///
     /// # Errors
-    /// [`Error::Removed`]; [`Error::NotOurs`] naming lane and field.
+    /// [`Error::Removed`]; [`Error::NotOurs`] naming lane and field; [`Error::ReleaseFirst`] where
+    /// [`must_release`](Self::must_release).
     pub fn wait(&mut self, deadline: Deadline) -> Result<Waited> {
         self.check_claimed_here()?;
+        if self.full {
+            let changes = self.runs.capacity();
+            return Err(Error::ReleaseFirst { key: self.channel.key(), changes });
+        }
         if self.aside != 0 {
             self.see_to_aside()?;
         }
@@ -355,6 +325,9 @@ fn look(
                 rx.republish();
                 // A set that is gone ends the sleep by itself.
                 let _ = roles.room_bell(lane).remind();
+            } else if rx.holds() {
+                // It would like half of the ring, which may be held for long.
+                let _ = rx.control().room_bell.ring(&roles.room_bell(lane));
             }
         }
     }

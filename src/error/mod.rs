@@ -132,6 +132,14 @@ pub enum Error {
         /// The channel's key.
         key: Key,
     },
+    /// Too many changes of lane lie between the oldest record that the consumer holds and the newest:
+    /// some have to be released before it can wait for more.
+    ReleaseFirst {
+        /// The channel's key.
+        key: Key,
+        /// How many changes there may be.
+        changes: usize,
+    },
     /// The semaphores were removed and others still use the segment.
     StillAttached {
         /// The channel's key.
@@ -289,6 +297,7 @@ impl From<Error> for std::io::Error {
             Error::TooLong { .. } | Error::HoldsNul { .. } | Error::BadGeometry(_) => {
                 ErrorKind::InvalidInput
             }
+            Error::ReleaseFirst { .. } => ErrorKind::OutOfMemory,
         };
         std::io::Error::new(kind, error)
     }

@@ -62,6 +62,11 @@ impl fmt::Display for Error {
                 "{role} of key {key} is held by pid {pid} (EAGAIN): stop that process or use \
                  another key"
             ),
+            Error::ReleaseFirst { key, changes } => write!(
+                f,
+                "the consumer of key {key} holds records of {changes} changes of lane, which is all it can \
+                 (ENOBUFS): release the oldest of them, or open it for more changes"
+            ),
             Error::StillAttached { key, others, last_pid } => write!(
                 f,
                 "the semaphore set of key {key} was removed and {others} other attach(es) of its \

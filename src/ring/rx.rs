@@ -199,10 +199,38 @@ impl Rx {
     /// Gives the room of all records looked at back to the producer; the payloads are the
     /// producer's from here on. Returns how many bytes are free now, at least.
     pub(crate) fn release(&mut self) -> u32 {
-        set_mark(&self.lane.consumer.marks, self.head, self.cursor, self.received);
-        self.moved = self.moved.saturating_add(self.cursor.wrapping_sub(self.head));
-        self.head = self.cursor;
-        self.released = self.received;
+        self.release_to(self.position())
+    }
+
+    /// The same of the `count` oldest of them. Their headers are read once more, and checked against
+    /// the end of what was looked at: a producer that changed them since has damaged its lane.
+    pub(crate) fn release_first(&mut self, count: u32) -> Result<u32, BadField> {
+        let (seen, tail, stopped) = (self.position(), self.tail, self.stopped);
+        // Nothing behind what was looked at is read.
+        (self.tail, self.stopped) = (self.cursor, true);
+        self.rewind();
+        let mut walked = Ok(());
+        for _ in 0..count {
+            walked = match self.next() {
+                Ok(Some(_)) => continue,
+                Ok(None) => {
+                    Err(BadField { field: "records", found: self.cursor, expected: seen.0 })
+                }
+                Err(field) => Err(field),
+            };
+            break;
+        }
+        let first = self.position();
+        self.seek(seen);
+        (self.tail, self.stopped) = (tail, stopped);
+        walked.map(|()| self.release_to(first))
+    }
+
+    fn release_to(&mut self, (cursor, received): (u32, u32)) -> u32 {
+        set_mark(&self.lane.consumer.marks, self.head, cursor, received);
+        self.moved = self.moved.saturating_add(cursor.wrapping_sub(self.head));
+        self.head = cursor;
+        self.released = received;
         // Release: all reads of the payloads before it; pairs with the Acquire in
         // `Tx::reload_head`.
         self.lane.consumer.head.store(self.head, Release);

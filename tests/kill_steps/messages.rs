@@ -161,3 +161,37 @@ fn a_receiver_killed_at_any_instruction_loses_nothing() {
         }
     });
 }
+
+/// All is looked at, then two are released, two more, and the rest with the role.
+#[test]
+fn who_releases_the_oldest_first_and_is_killed_keeps_the_others() {
+    on_stage(|| {
+        let mut random = chance();
+        let (begin, lengths) = (RING - 72, [0, 9, 56, 1, 200]);
+        let ends = ends(begin, &lengths);
+        let start = || {
+            let (channel, moved) = lay(begin, &lengths, false);
+            let tracee = Tracee::fork(|| {
+                let mut consumer = consumer(&channel);
+                mark();
+                while consumer.next_record().expect("sound rings").is_some() {}
+                consumer.release_first(2).expect("sound rings");
+                consumer.release_first(2).expect("sound rings");
+                mark();
+            });
+            (channel, moved, tracee)
+        };
+        let name = "release two of five, and two more";
+        kill_everywhere(name, SPREAD, 4, &mut random, start, |channel, moved| {
+            let lane = look(&channel).lanes[0];
+            let released = (lane.received - moved) as usize;
+            assert!(matches!(released, 0 | 2 | 4), "{released}");
+            let head = if released == 0 { begin } else { ends[released - 1] };
+            let all = moved + lengths.len() as u32;
+            assert_counted(&lane, all, lane.received, ends[4] - head);
+            assert_eq!(successor(&channel), texts(&lengths)[released..]);
+            clear(&channel);
+            released as u32
+        });
+    });
+}

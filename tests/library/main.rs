@@ -7,5 +7,6 @@ mod support;
 mod corpus;
 mod ends;
 mod forks;
+mod holding;
 mod interface;
 mod races;
