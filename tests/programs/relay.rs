@@ -1,6 +1,6 @@
 //! `shmdemo-server relay`: each message goes to every target, in order, whoever is killed.
 
-use crate::support::{numbered, run, skipped, until, Channel, Output, Proc, Random};
+use crate::support::{numbered, raw, run, skipped, until, Channel, Output, Proc, Random};
 use nix::sys::signal::Signal;
 use std::process::Command;
 use std::time::Duration;
@@ -88,6 +88,66 @@ fn programs_of_the_c_demo_at_either_end() {
         out.expect(0);
         assert_eq!(out.text(), "one\n\nthree\n", "{demo_first} {demo_last}");
     }
+}
+
+/// C programs with a semaphore at either end, and another end word: tests/programs/peers.rs has the kinds.
+#[test]
+fn the_semaphore_of_c_programs_is_used_at_the_end_that_has_it() {
+    if built_without() {
+        return;
+    }
+    for (first, last) in [(true, false), (false, true), (true, true)] {
+        let (from, to) = (Channel::new(), Channel::new());
+        let make = |channel: &Channel| {
+            let id = raw::sem_create(channel.key, 1, 0o666);
+            raw::sem_set(id, 0, 1);
+            id
+        };
+        let args =
+            |has: bool| [&DEMO[..], if has { &["--foreign-semaphore"] } else { &[] }].concat();
+        let sets: Vec<i32> = [(first, &from), (last, &to)]
+            .into_iter()
+            .filter(|(has, _)| *has)
+            .map(|(_, channel)| make(channel))
+            .collect();
+        let server = Proc::spawn(to.server(&[&args(last)[..], &["--end-word", "quit"]].concat()));
+        until("the server has made it", || crate::support::shm_row(to.key).is_some());
+        let mut command = crate::support::server();
+        command.args(["relay", "-v", "--end-word", "quit", "--from", &demo(&from)]);
+        command.args(first.then_some("--foreign-semaphore")).args(["--to", &demo(&to)]);
+        command.args(last.then_some("--foreign-semaphore"));
+        let mut relay = Proc::spawn(command);
+        relay.wait_stderr("it has all its places", |err| err.contains("relaying from key"));
+        let mut client = from.client(&args(first));
+        client.args(["--end-word", "quit"]);
+        run(client, b"one\nend\nquit\n").expect(0);
+        relay.finish_with_stdin().expect(0);
+        assert_eq!(server.finish().expect(0).text(), "one\nend\n");
+        for set in sets {
+            assert_eq!(raw::sem_get(set, 0), 1);
+        }
+    }
+    let mut misplaced = crate::support::server();
+    misplaced.args(["relay", "--from", "7", "--foreign-semaphore", "--to", "8:shared_use_st"]);
+    run(misplaced, b"").fails(64, &["--foreign-semaphore", ":shared_use_st"]);
+}
+
+/// What begins with the end word would end the C program.
+#[test]
+fn a_message_that_would_end_the_c_program_stays_or_is_left_out() {
+    if built_without() {
+        return;
+    }
+    let (from, to) = (Channel::new(), Channel::new());
+    let server = Proc::spawn(to.server(&DEMO));
+    until("the server has made it", || crate::support::shm_row(to.key).is_some());
+    run(from.client(&["--end-word", ""]), b"one\nendless\nend\ntwo\n").expect(0);
+    let once = |args: &[&str]| run(relay(&key(&from), &[&demo(&to)], args), b"");
+    once(&[]).fails(65, &["'end'", "--end-whole", "--skip-too-long", "still in the segment"]);
+    once(&["--end-whole"]).fails(65, &["'end'", "still in the segment"]);
+    let skipping = relaying(&key(&from), &[&demo(&to)], &["--skip-too-long"]);
+    server.wait_stdout("all but that", |out| out == b"one\nendless\ntwo\n");
+    stopped(skipping).expect(0);
 }
 
 #[test]
