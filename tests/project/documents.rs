@@ -106,3 +106,31 @@ fn no_address_is_made_up() {
         }
     }
 }
+
+/// Whatever name a message has in parentheses, the document says more of it.
+#[test]
+fn trouble_tells_of_every_name_in_a_message() {
+    let Some(top) = top() else { return skipped("the documents are not here") };
+    let trouble = std::fs::read_to_string(top.join("doc/trouble.md")).expect("the document");
+    let mut named = 0;
+    for file in ["src/error/text.rs", "src/program", "src/program/relay", "src/sysv/limits.rs"] {
+        let path = top.join(file);
+        let files = match path.is_dir() {
+            true => std::fs::read_dir(&path).expect(file).map(|f| f.expect(file).path()).collect(),
+            false => vec![path],
+        };
+        for file in files.iter().filter(|file| file.is_file()) {
+            let text = std::fs::read_to_string(file).expect("a source file");
+            for part in text.split("(E").skip(1) {
+                let name = part.split(')').next().unwrap_or_default();
+                let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+                if name.len() > 2 && name.chars().all(upper) {
+                    named += 1;
+                    let row = format!("| E{name} |");
+                    assert!(trouble.contains(&row), "{}: (E{name})", file.display());
+                }
+            }
+        }
+    }
+    assert!(named > 20, "{named} names");
+}
