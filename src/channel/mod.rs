@@ -138,11 +138,11 @@ impl Options {
     }
 
     /// How many changes from one lane to another a consumer keeps in mind between the oldest record that it
-    /// holds and the newest; default 64, at least 1. With more of them, records have to be released first
+    /// holds and the newest; default 64, 1 to 65 536. With more of them, records have to be released first
     /// ([`Consumer::must_release`](crate::Consumer::must_release)). Each takes 12 bytes (16 on 64-bit
     /// machines) of the consumer's memory, when it begins.
     pub fn lane_changes(mut self, changes: u32) -> Self {
-        self.lane_changes = changes.max(1);
+        self.lane_changes = changes.clamp(1, 65_536);
         self
     }
 

@@ -36,7 +36,7 @@ impl Channel {
     /// Opens the channel of `options.key`, creating it if need be and allowed.
     ///
     /// `deadline` bounds the waiting for somebody else's channel (`create` off), and for who is stopped
-    /// halfway through creating (5 seconds at the most, a tenth of one at the least).
+    /// halfway through creating (5 seconds at the most, half of one at the least).
     ///
     /// # Errors
     /// [`Error::NotOurs`], [`Error::NotAccepted`]: what stands under the key is not taken, and

@@ -74,8 +74,8 @@ pub(crate) fn accept_set(options: &Options, id: SemId, count: u16, joining: bool
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// [`LOCK_WAIT`] for who would rather not wait: the lock is not held for longer than this by anybody
-/// who is not stopped.
-const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
+/// who is not stopped, even where many programs want the processor.
+const SHORT_LOCK_WAIT: Duration = Duration::from_millis(500);
 
 /// Until when the lock is waited for by who waits for all else until `deadline`.
 pub(crate) fn lock_wait(deadline: Deadline) -> Deadline {

@@ -50,6 +50,7 @@ impl Consumer {
             done += 1;
         }
         self.runs.drain(..done);
+        self.full &= done == 0;
         let (roles, geometry) = (*self.channel.roles(), self.channel.geometry());
         let mut damaged = Ok(());
         for (lane, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
@@ -61,7 +62,12 @@ impl Consumer {
                 Ok(free) => {
                     rx.control().room_bell.ring_for_room(free, geometry.ring_bytes, &bell);
                 }
-                Err(field) => damaged = Err(self.set_aside(lane, field)),
+                Err(field) if damaged.is_ok() => damaged = Err(self.set_aside(lane, field)),
+                Err(field) => {
+                    // Told next.
+                    let _ = self.set_aside(lane, field);
+                    self.untold |= 1 << lane;
+                }
             }
         }
         damaged

@@ -16,7 +16,11 @@ fn open(args: &Serve, notify: &mut Notify) -> Result<Option<SharedUseSegment>> {
     let options = &args.common.options;
     let mut told = false;
     loop {
-        match client::open_shared_use(options, End::Server, Deadline::after(LOOK)) {
+        let until = match options.foreign_semaphore {
+            true => Deadline::after(LOOK),
+            false => Deadline::Never,
+        };
+        match client::open_shared_use(options, End::Server, until) {
             Err(Error::TimedOut { .. }) => {
                 if !core::mem::replace(&mut told, true) {
                     log::info!(

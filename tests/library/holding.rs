@@ -167,6 +167,7 @@ fn changes_of_lane_are_as_many_as_were_asked_for() {
         other => panic!("{other:?}"),
     }
     server.release_first(1).expect("sound rings");
+    assert_eq!(server.wait(Deadline::Now).expect("a channel"), Waited::Ready);
     assert_eq!(next(&mut server).expect("room for a change").0, 1);
     assert_eq!(server.wait(Deadline::Now).expect("a channel"), Waited::TimedOut);
     assert_eq!(one_of(&mut server, 0), None);
