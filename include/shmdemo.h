@@ -99,9 +99,13 @@ uint32_t shmdemo_version_number(void);
 #define SHMDEMO_WOKEN (-128)
 
 /* Text of the last call that failed in this thread; "" if none did. It is the library's and valid
- * until the next failing call in this thread; at most 511 bytes. What it says of command line
- * options (--timeout) is true of the fields and arguments of the same meaning here. */
+ * until the next failing call in this thread; at most 511 bytes. */
 const char *shmdemo_last_error(void);
+
+/* Its number as in <errno.h>, which the text names: that of the call which failed, or the one that
+ * says it best (ETIMEDOUT, EIDRM, EMSGSIZE, EINTR for a wake, EINVAL for a wrong argument); 0 if no
+ * call failed in this thread. errno itself is not set. */
+int shmdemo_last_errno(void);
 
 /* What a code means in general. The text is static; any number is allowed. */
 const char *shmdemo_strerror(int code);

@@ -117,6 +117,7 @@ fn program() -> (String, BTreeSet<String>) {
         shmdemo_version() -> *const c_char,
         shmdemo_version_number() -> u32,
         shmdemo_last_error() -> *const c_char,
+        shmdemo_last_errno() -> c_int,
         shmdemo_strerror(c_int) -> *const c_char,
         shmdemo_options_init(*mut shmdemo_options, usize) -> c_int,
         shmdemo_producer_open(*mut *mut shmdemo_producer, *const shmdemo_options, i32) -> c_int,

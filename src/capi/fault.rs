@@ -8,6 +8,7 @@ use crate::Error;
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
+use nix::libc;
 
 /// Longest text, its NUL included; longer ones are cut.
 const TEXT: usize = 512;
@@ -35,6 +36,15 @@ pub(super) fn misuse(what: &'static str) -> Fault {
 }
 
 impl Fault {
+    fn errno(&self) -> c_int {
+        match self {
+            Fault::Channel(error) => error.errno(),
+            Fault::Misuse(_) => libc::EINVAL,
+            Fault::Buffer { .. } => libc::EMSGSIZE,
+            Fault::Woken => libc::EINTR,
+        }
+    }
+
     fn code(&self) -> c_int {
         match self {
             Fault::Channel(error) => -c_int::from(crate::exit_status::code_of(error)),
@@ -64,10 +74,11 @@ impl fmt::Display for Fault {
 struct Text {
     bytes: [u8; TEXT],
     used: usize,
+    errno: c_int,
 }
 
 thread_local! {
-    static LAST: UnsafeCell<Text> = const { UnsafeCell::new(Text { bytes: [0; TEXT], used: 0 }) };
+    static LAST: UnsafeCell<Text> = const { UnsafeCell::new(Text { bytes: [0; TEXT], used: 0, errno: 0 }) };
 }
 
 impl Write for Text {
@@ -93,7 +104,7 @@ pub(super) fn call(name: &'static str, body: impl FnOnce() -> Result<c_int, Faul
         // SAFETY: the buffer is this thread's own, and nothing called from here uses it again:
         // the texts of errors come from this library alone.
         let last = unsafe { &mut *last.get() };
-        last.used = 0;
+        (last.used, last.errno) = (0, fault.errno());
         // Writing to it does not fail.
         let _ = write!(last, "{name}: {fault}");
     });
@@ -105,6 +116,13 @@ pub(super) fn call(name: &'static str, body: impl FnOnce() -> Result<c_int, Faul
 pub extern "C" fn shmdemo_last_error() -> *const c_char {
     // SAFETY: no reference to it is alive: the only other one is in `call`, in this thread.
     LAST.with(|last| unsafe { core::ptr::addr_of!((*last.get()).bytes).cast() })
+}
+
+/// The number of the last failure in this thread; 0: there was none.
+#[no_mangle]
+pub extern "C" fn shmdemo_last_errno() -> c_int {
+    // SAFETY: as in `shmdemo_last_error`.
+    LAST.with(|last| unsafe { (*last.get()).errno })
 }
 
 /// What a code means, in general.

@@ -30,7 +30,7 @@ pub use consumer::{
     shmdemo_consumer_remove, shmdemo_consumer_wait, shmdemo_consumer_wake, shmdemo_record,
     SHMDEMO_KIND_DATA, SHMDEMO_KIND_END,
 };
-pub use fault::{shmdemo_last_error, shmdemo_strerror};
+pub use fault::{shmdemo_last_errno, shmdemo_last_error, shmdemo_strerror};
 pub use options::{
     shmdemo_options, shmdemo_options_init, SHMDEMO_LOCK, SHMDEMO_NO_CREATE, SHMDEMO_UNSET,
 };

@@ -6,6 +6,7 @@ use crate::sysv::{Key, SysError};
 use core::fmt;
 use nix::errno::Errno;
 
+mod errno;
 mod text;
 
 /// Result of an operation on a channel.

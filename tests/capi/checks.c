@@ -77,7 +77,7 @@ static void texts(void)
 				     SHMDEMO_NOT_OURS,	  SHMDEMO_PERMISSION, SHMDEMO_WOKEN };
 	size_t i, j, count = sizeof codes / sizeof *codes;
 
-	CHECK(strcmp(shmdemo_last_error(), "") == 0);
+	CHECK(strcmp(shmdemo_last_error(), "") == 0 && shmdemo_last_errno() == 0);
 	CHECK(strcmp(shmdemo_version(), SHMDEMO_VERSION) == 0);
 	CHECK(shmdemo_version_number() == SHMDEMO_VERSION_NUMBER);
 	for (i = 0; i < count; i++)
@@ -190,6 +190,11 @@ static void no_channel(void)
 	FAILS(SHMDEMO_BUSY, shmdemo_consumer_open(&none_c, &waiting, 120));
 	CHECK(now_ms() - begin >= 120);
 	CHECK(strstr(shmdemo_last_error(), "ETIMEDOUT") != NULL);
+	CHECK(shmdemo_last_errno() == ETIMEDOUT);
+	FAILS(SHMDEMO_UNAVAILABLE, shmdemo_remove(&options, 0));
+	CHECK(shmdemo_last_errno() == ENOENT);
+	FAILS(SHMDEMO_USAGE, shmdemo_remove(&options, 77));
+	CHECK(shmdemo_last_errno() == EINVAL);
 }
 
 /* 0 or 1, as a file says; 0 where there is none. */
