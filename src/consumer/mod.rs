@@ -175,7 +175,7 @@ impl Consumer {
     }
 
     /// Is there a record that [`next_record`](Self::next_record) did not give because too many changes of
-    /// lane lie between the oldest that is held and the newest? See [`Options::lane_changes`].
+    /// lane lie between the oldest that is held and the newest? See [`Options::lane_changes`](crate::Options::lane_changes).
     pub fn must_release(&self) -> bool {
         self.full
     }

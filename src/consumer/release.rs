@@ -31,7 +31,7 @@ impl Consumer {
     /// still held, and more can be looked at.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] naming lane and field, where a producer changed what was looked at: that lane
+    /// [`NotOurs`](crate::Error::NotOurs) naming lane and field, where a producer changed what was looked at: that lane
     /// is set aside, with all of it that is held. The others' are released.
     pub fn release_first(&mut self, count: usize) -> Result<()> {
         self.check_claimant()?;

@@ -220,9 +220,9 @@ pub fn ftok(path: &Path, id: i32) -> i32 {
 
 /// Both ends of a new pseudo terminal: the keyboard's and the program's.
 pub fn terminal() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: posix_openpt takes flags and returns a descriptor nobody else owns.
-    let keyboard =
-        checked(unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) })?;
+    let keyboard = checked(unsafe { libc::posix_openpt(flags) })?;
     // SAFETY: the descriptor is fresh and owned by nobody.
     let keyboard_fd = unsafe { OwnedFd::from_raw_fd(keyboard) };
     let mut name = [0; 64];
