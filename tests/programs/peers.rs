@@ -123,6 +123,12 @@ fn kinds() -> Vec<Kind> {
     for traits in [&["semaphore"][..], &["semaphore", "busy"], &["semaphore", "keep"]] {
         kinds.push(Kind { both: vec!["--foreign-semaphore"], ..Kind::new(traits) });
     }
+    for (size, text) in [("text=256", 256), ("text=1024", 1024), ("text=4096", 4096)] {
+        let kind = Kind::sized(&["semaphore", size], text);
+        kinds.push(Kind { both: vec!["--foreign-semaphore"], ..kind });
+    }
+    let both = vec!["--foreign-semaphore", "--text-size", "2018"];
+    kinds.push(Kind { both, ..Kind::sized(&["semaphore", "text=2018"], 2018) });
     let traits = ["semaphore", "text=2018", "full", "bare", "end=quit"];
     let both = vec!["--foreign-semaphore", "--text-size", "2018", "--end-word=quit"];
     kinds.push(Kind { both, end: "quit", longest: [2018, 2016], ..Kind::new(&traits) });
