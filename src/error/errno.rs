@@ -62,6 +62,7 @@ mod tests {
             Error::StillAttached { key, others: 1, last_pid: 1 },
             Error::InUse { key, others: 1, last_pid: 1 },
             Error::TimedOut { key, awaited: Awaited::Channel },
+            Error::TimedOut { key, awaited: Awaited::Semaphore },
             Error::TimedOut { key, awaited: Awaited::Lane(1) },
             Error::TimedOut { key, awaited: Awaited::Room(1) },
             Error::TimedOut { key, awaited: Awaited::Taken(1) },

@@ -73,6 +73,9 @@ pub enum Refusal {
 pub enum Awaited {
     /// Somebody else to create the channel.
     Channel,
+    /// The C programs to make their semaphore, see
+    /// [`Options::foreign_semaphore`](crate::Options::foreign_semaphore).
+    Semaphore,
     /// One of so many lanes to become free.
     Lane(u32),
     /// Room in the ring of lane number so-and-so.

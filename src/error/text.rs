@@ -79,6 +79,11 @@ impl fmt::Display for Error {
                     "nobody created the segment of key {key} in time (ETIMEDOUT): start its server, or \
                      wait longer"
                 ),
+                Awaited::Semaphore => write!(
+                    f,
+                    "no C program made the semaphore of key {key} in time (ETIMEDOUT): start one that \
+                     does, or do without if they have none"
+                ),
                 Awaited::Lane(lanes) => write!(
                     f,
                     "all {lanes} lane(s) of key {key} are held by clients (ETIMEDOUT): its status tells \

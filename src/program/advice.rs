@@ -7,6 +7,7 @@ pub(super) fn advice(error: &Error) -> &'static str {
     match error {
         Error::NoChannel(_) => "--key",
         Error::TimedOut { awaited: Awaited::Channel, .. } => "--timeout",
+        Error::TimedOut { awaited: Awaited::Semaphore, .. } => "--foreign-semaphore, --timeout",
         Error::TimedOut { awaited: Awaited::Lane(_), .. } => {
             "`shmdemo-server status`, --timeout, --lanes"
         }

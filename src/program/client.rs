@@ -7,7 +7,7 @@ use super::sizes::GeometryArgs;
 use super::{exit, signals, stdio, Failure};
 use crate::segment::layout::MAX_MESSAGE;
 use crate::shared_use::{self, End, SharedUseSegment};
-use crate::{Channel, Deadline, Error, Object, Options};
+use crate::{Awaited, Channel, Deadline, Error, Object, Options};
 use anyhow::{Context, Result};
 
 /// What is read from stdin at once, if the longest message is not longer.
@@ -48,7 +48,19 @@ pub(super) fn send(args: &ClientArgs) -> Result<u8> {
         }
         Protocol::SharedUse => {
             let options = &args.common.options;
-            let open = || open_shared_use(options, End::Client, deadline());
+            let open = || {
+                // Who waits for the C programs says so.
+                if options.foreign_semaphore {
+                    match open_shared_use(options, End::Client, Deadline::Now) {
+                        Err(Error::TimedOut { awaited: Awaited::Semaphore, .. }) => {
+                            warn_of_semaphore(options);
+                        }
+                        Err(Error::TimedOut { .. }) => {}
+                        other => return other,
+                    }
+                }
+                open_shared_use(options, End::Client, deadline())
+            };
             let segment = signals::at_once_if(true, open)?;
             log_shared_use(&segment, args.common.options.key);
             let end_word = if args.end_whole { &[][..] } else { &args.end_word };
@@ -78,6 +90,10 @@ pub(super) fn open_shared_use(
         }
     }
     opened
+}
+
+pub(super) fn warn_of_semaphore(options: &Options) {
+    log::warn!("waiting until a C program makes the semaphore of key {}", options.key());
 }
 
 pub(super) fn log_shared_use(segment: &SharedUseSegment, key: crate::sysv::Key) {

@@ -23,10 +23,7 @@ fn open(args: &Serve, notify: &mut Notify) -> Result<Option<SharedUseSegment>> {
         match client::open_shared_use(options, End::Server, until) {
             Err(Error::TimedOut { .. }) => {
                 if !core::mem::replace(&mut told, true) {
-                    log::info!(
-                        "waiting until a C program makes the semaphore of key {}",
-                        options.key()
-                    );
+                    client::warn_of_semaphore(options);
                 }
                 notify.alive();
                 if signals::stop().is_some() {

@@ -29,7 +29,9 @@ impl SharedUseSegment {
             match Self::attempt(options, end, deadline) {
                 Ok(Some(segment)) => return Ok(segment),
                 Ok(None) if deadline.passed() => {
-                    let awaited = Awaited::Channel;
+                    let missing =
+                        options.foreign_semaphore && ForeignSemaphore::find(options)?.is_none();
+                    let awaited = if missing { Awaited::Semaphore } else { Awaited::Channel };
                     return Err(Error::TimedOut { key: options.key, awaited });
                 }
                 Ok(None) => std::thread::sleep(LOOK),

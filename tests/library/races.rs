@@ -41,43 +41,39 @@ fn turns() -> u32 {
     }
 }
 
-#[test]
-fn who_holds_a_lane_is_not_removed_under() {
+/// Opens and claims again and again; `claim` looks whether the channel of its role is still there.
+fn not_removed_under(claim: impl Fn(Channel) -> Result<(), Error>) {
     let place = Place::new();
     let options = options(&place);
     let mut held = 0;
     let removed = while_removing(&options, || {
         while held < turns() {
-            let opened = Channel::open(&options, Deadline::Never);
-            let mut producer = match opened.and_then(|c| c.into_producer(Deadline::Never)) {
-                Ok(producer) => producer,
-                Err(Error::Removed { .. }) => continue, // it had no lane yet
+            match Channel::open(&options, Deadline::Never).and_then(&claim) {
+                Ok(()) => held += 1,
+                Err(Error::Removed { .. }) => {} // it had no role yet
                 Err(e) => panic!("{e}"),
-            };
-            producer.check().expect("the channel of a lane that is held");
-            held += 1;
+            }
         }
     });
-    assert!(removed > 0, "{held} lanes held");
+    assert!(removed > 0, "{held} roles held");
+}
+
+#[test]
+fn who_holds_a_lane_is_not_removed_under() {
+    not_removed_under(|channel| {
+        let mut producer = channel.into_producer(Deadline::Never)?;
+        producer.check().expect("the channel of a lane that is held");
+        Ok(())
+    });
 }
 
 #[test]
 fn a_server_is_not_removed_under() {
-    let place = Place::new();
-    let options = options(&place);
-    let mut held = 0;
-    let removed = while_removing(&options, || {
-        while held < turns() {
-            let opened = Channel::open(&options, Deadline::Never);
-            match opened.and_then(|channel| channel.into_consumer()) {
-                Ok(consumer) => consumer.channel().check().expect("the channel of a server"),
-                Err(Error::Removed { .. }) => continue,
-                Err(e) => panic!("{e}"),
-            }
-            held += 1;
-        }
+    not_removed_under(|channel| {
+        let consumer = channel.into_consumer()?;
+        consumer.channel().check().expect("the channel of a server");
+        Ok(())
     });
-    assert!(removed > 0, "{held} servers");
 }
 
 /// A creator that stands still: what it has made is not a channel yet, and not somebody else's.

@@ -278,13 +278,13 @@ fn the_semaphore_is_waited_for_and_given_back() {
         id
     };
     // None yet: whoever waits for it can be stopped.
-    let mut server = Proc::spawn(channel.server(&[&SEMAPHORE[..], &["-v"]].concat()));
+    let mut server = Proc::spawn(channel.server(&SEMAPHORE));
     server
         .wait_stderr("that it waits", |err| err.contains("until a C program makes the semaphore"));
     server.signal(SIGTERM);
     server.finish_with_stdin().expect(0);
     run(channel.client(&[&SEMAPHORE[..], &["--timeout", "0.1"]].concat()), b"x\n")
-        .fails(75, &["ETIMEDOUT"]);
+        .fails(75, &["until a C program makes", "ETIMEDOUT", "--foreign-semaphore"]);
     assert_eq!(shm_row(channel.key), None);
 
     let id = set();
