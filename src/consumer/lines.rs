@@ -2,6 +2,7 @@
 
 use super::Consumer;
 use crate::ring::Kind;
+use crate::segment::atomic::Ordering::Relaxed;
 
 impl Consumer {
     /// Copies payloads of the lane whose turn it is to the begin of `out`, each between `prefix` and
@@ -38,5 +39,18 @@ impl Consumer {
             run.records += 1;
         }
         filled
+    }
+
+    /// Notes in the segment that a batch of lines is being written to `stream`, or (0) that none is. Relaxed:
+    /// who reads it has claimed the role that this one had.
+    pub(crate) fn note_writing(&self, stream: u32) {
+        if self.claimant.is_this() {
+            self.channel.segment().header().writing.store(stream, Relaxed);
+        }
+    }
+
+    /// What a predecessor noted last. Any value is good: one that is made up costs an empty line.
+    pub(crate) fn writing(&self) -> u32 {
+        self.channel.segment().header().writing.load(Relaxed)
     }
 }

@@ -20,6 +20,7 @@ mod signals;
 mod sink;
 mod sizes;
 mod stdio;
+mod torn;
 mod values;
 mod watch;
 

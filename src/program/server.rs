@@ -3,6 +3,7 @@
 use super::args::{Protocol, Serve};
 use super::damage::DamagedLanes;
 use super::notify::Notify;
+use super::torn::Lines;
 use super::{exit, server_demo, signals, stdio};
 use crate::{Channel, Consumer, Deadline, Kind};
 use anyhow::{Context, Result};
@@ -39,7 +40,8 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
     // Made once, and not on the stack, which may be small.
     let out = vec![0; BATCH + longest];
     let damaged = DamagedLanes::default();
-    let mut printer = Printer { args, consumer, notify, longest, out, filled: 0, damaged };
+    let lines = Lines::default();
+    let mut printer = Printer { args, consumer, notify, lines, longest, out, filled: 0, damaged };
     if args.persist {
         printer.consumer.forget_end();
     }
@@ -92,6 +94,7 @@ struct Printer<'a> {
     args: &'a Serve,
     consumer: Consumer,
     notify: Notify,
+    lines: Lines,
     /// The longest line: prefix, message, separator.
     longest: usize,
     /// What is to be written is at its begin: a batch, and behind it one longest line.
@@ -178,9 +181,9 @@ impl Printer<'_> {
     /// written.
     fn flush(&mut self) -> Result<()> {
         let separator = self.args.common.separator;
-        if let Err(stopped) =
-            stdio::write_messages(&self.out[..self.filled], separator, &mut self.notify)
-        {
+        let (lines, consumer) = (&mut self.lines, Some(&self.consumer));
+        let written = lines.write(&self.out[..self.filled], separator, &mut self.notify, consumer);
+        if let Err(stopped) = written {
             let extra = self.args.prefix.len() + 1;
             self.consumer.release_within(stopped.written, extra)?;
             let key = self.consumer.channel().key();

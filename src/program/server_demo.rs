@@ -2,6 +2,7 @@
 
 use super::args::Serve;
 use super::notify::Notify;
+use super::torn::Lines;
 use super::{client, exit, signals, stdio};
 use crate::shared_use::{End, SharedUseSegment};
 use crate::{Deadline, Error, Waited};
@@ -50,7 +51,7 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
     if segment.is_written() {
         log::info!("a text of an earlier run, or of a program that began before, is waiting");
     }
-    let (mut code, mut last_look) = (exit::OK, false);
+    let (mut code, mut last_look, mut lines) = (exit::OK, false, Lines::default());
     notify.ready(&format!("serving key {key}, protocol shared_use_st"));
     loop {
         notify.alive();
@@ -60,9 +61,8 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
             let ends = is_end && !args.persist;
             if !is_end {
                 line[end] = args.common.separator;
-                if let Err(stopped) =
-                    stdio::write_messages(&line[..=end], args.common.separator, &mut notify)
-                {
+                let written = lines.write(&line[..=end], args.common.separator, &mut notify, None);
+                if let Err(stopped) = written {
                     let more = format!("; the text is still in the segment of key {key}");
                     return Err(stdio::output_failure(stopped.errno, &more));
                 }

@@ -6,11 +6,8 @@ use super::notify::Notify;
 use super::{exit, signals, Failure};
 use anyhow::Result;
 use nix::errno::Errno;
-use nix::fcntl::{fcntl, open, FcntlArg, OFlag};
 use nix::libc;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use nix::sys::stat::{fstat, Mode, SFlag};
-use nix::unistd::{lseek, Whence};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -88,7 +85,7 @@ pub(super) fn gave_up() -> bool {
 
 /// Writes all of `bytes`, which are lines that end with `separator`, to stdout. Where that stands still,
 /// a manager that wants signs of life has them: a signal ends the program nevertheless.
-fn write_all(
+pub(super) fn write_all(
     bytes: &[u8],
     separator: u8,
     notify: Option<&mut Notify>,
@@ -145,42 +142,6 @@ fn write_lines(
         }
     }
     Ok(())
-}
-
-/// [`write_all`], for messages: before the first ones it ends a line that a predecessor began and did
-/// not finish, killed in a write or on a full file system. That message comes again, whole.
-pub(super) fn write_messages(
-    bytes: &[u8],
-    separator: u8,
-    notify: &mut Notify,
-) -> core::result::Result<(), Stopped> {
-    static BEGUN: AtomicBool = AtomicBool::new(false);
-    if !BEGUN.load(Ordering::Relaxed) && !bytes.is_empty() {
-        if last_byte().is_some_and(|last| last != separator) {
-            write_all(&[separator], separator, Some(notify))
-                .map_err(|stopped| Stopped { written: 0, ..stopped })?;
-        }
-        BEGUN.store(true, Ordering::Relaxed);
-    }
-    write_all(bytes, separator, Some(notify))
-}
-
-/// What stands before the place where stdout writes, if it is a file, not at its begin, and one that
-/// may be read. What went into a pipe only its reader knows.
-fn last_byte() -> Option<u8> {
-    let stdout = std::io::stdout();
-    let kind = fstat(stdout.as_fd()).ok()?.st_mode & SFlag::S_IFMT.bits();
-    if kind != SFlag::S_IFREG.bits() {
-        return None;
-    }
-    let flags = OFlag::from_bits_truncate(fcntl(stdout.as_fd(), FcntlArg::F_GETFL).ok()?);
-    let appends = flags.contains(OFlag::O_APPEND);
-    let whence = if appends { Whence::SeekEnd } else { Whence::SeekCur };
-    let at = lseek(stdout.as_fd(), 0, whence).ok()?;
-    let file = open("/proc/self/fd/1", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-    let mut byte = [0];
-    lseek(&file, at.checked_sub(1)?, Whence::SeekSet).ok()?;
-    (nix::unistd::read(&file, &mut byte) == Ok(1)).then_some(byte[0])
 }
 
 /// Prints a text that is no message: help, version, status.

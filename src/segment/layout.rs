@@ -17,6 +17,7 @@
 //! | 28 | `ring_bytes` | creator, once | size of one lane's ring, a power of two |
 //! | 32 | `max_message` | creator, once | longest payload of one record, in bytes |
 //! | 36 | `closing` | server | [`CLOSING`] or [`CLOSING_AT_END`] while the server prints what is left before it removes all this |
+//! | 40 | `writing` | server | what takes a batch of lines just now: the inode number of its pipe or socket; 0: nothing that could be torn |
 //! | 64 | `server_bell` | see doorbell | where the server sleeps |
 //! | **lane k** | | | **at 128 + k × `lane_bytes`** |
 //! | +0 | `tail` | producer, Release | position behind the last committed record |
@@ -56,7 +57,7 @@ use super::atomic::AtomicU32;
 /// First word of the segment: the bytes `SHMD` on a little-endian machine.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"SHMD");
 /// Version of this map. It changes with any change of it; there is no mixed operation.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 /// Value of `state` once the creator is done.
 pub const STATE_READY: u32 = u32::from_le_bytes(*b"REDY");
 
@@ -109,6 +110,7 @@ pub(crate) struct Header {
     pub ring_bytes: AtomicU32,
     pub max_message: AtomicU32,
     pub closing: AtomicU32,
+    pub writing: AtomicU32,
     pub server_bell: Doorbell,
 }
 
@@ -186,6 +188,7 @@ const _: () = {
     assert!(offset_of!(Header, ring_bytes) == 28);
     assert!(offset_of!(Header, max_message) == 32);
     assert!(offset_of!(Header, closing) == 36);
+    assert!(offset_of!(Header, writing) == 40);
     assert!(offset_of!(Header, server_bell) == 64);
     assert!(size_of::<LaneControl>() == LANE_CONTROL_BYTES as usize);
     assert!(align_of::<LaneControl>() == LINE);

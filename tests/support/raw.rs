@@ -339,6 +339,16 @@ pub fn small_datagrams() -> (std::os::unix::net::UnixDatagram, std::os::unix::ne
     pair
 }
 
+/// Bytes that wait in a pipe.
+pub fn readable(pipe: &impl std::os::fd::AsRawFd) -> usize {
+    let mut bytes: c_int = 0;
+    // SAFETY: FIONREAD writes an int to a local one.
+    let read =
+        unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, std::ptr::addr_of_mut!(bytes)) };
+    assert_eq!(read, 0, "{}", Errno::last());
+    bytes as usize
+}
+
 /// A pipe that has room for nothing: who reads, who writes.
 pub fn full_pipe() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
     let (reader, writer) = nix::unistd::pipe().expect("a pipe");
