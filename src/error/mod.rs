@@ -239,7 +239,9 @@ impl Error {
             Errno::ENOSYS => Error::no_sysv_ipc(),
             Errno::EIDRM => Error::Removed { key, object },
             // The kernel says EINVAL for a number that was in use once and is not now.
-            Errno::EINVAL if source.is_control() || source.call == "semop" => {
+            Errno::EINVAL
+                if source.call == "semop" || (source.is_control() && !source.is_set()) =>
+            {
                 Error::Removed { key, object }
             }
             _ => Error::System { key, source },

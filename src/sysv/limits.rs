@@ -156,6 +156,9 @@ pub(crate) fn next_step(source: &SysError) -> &'static str {
              group, and drop privileges before opening, not after"
         }
         Errno::ENOMEM => "free memory, or raise the limit of this process (ulimit -l, -v)",
+        Errno::EINVAL if source.is_set() => {
+            "there is no such user or group in this user namespace: see /proc/self/uid_map and gid_map"
+        }
         Errno::EINVAL => "see the address: a multiple of SHMLBA, unless it may be rounded",
         Errno::ENOSPC => "too many processes with SEM_UNDO (SEMMNU): end some",
         Errno::ERANGE => {

@@ -46,6 +46,11 @@ impl SysError {
         self.call.as_bytes().get(3..6) == Some(b"ctl")
     }
 
+    /// Was it a change of owner, group or mode?
+    pub(crate) fn is_set(&self) -> bool {
+        self.call.ends_with("(IPC_SET)")
+    }
+
     /// Is it that the caller may not?
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.errno, Errno::EACCES | Errno::EPERM)

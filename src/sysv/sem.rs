@@ -290,7 +290,8 @@ pub(crate) fn public_stat(key: Key, id: SemId) -> Option<(Perm, usize)> {
 /// Changes owner, group or mode (`semctl(IPC_SET)`).
 ///
 /// # Errors
-/// `EPERM` for anybody but owner, creator and root.
+/// `EPERM` for anybody but owner, creator and root; `EINVAL` where this user namespace has no such user or
+/// group, and, as that of `semctl(IPC_STAT)`, where it is gone.
 ///
 /// Source: [semctl(2)](https://man7.org/linux/man-pages/man2/semctl.2.html).
 pub(crate) fn set(id: SemId, change: &PermChange) -> Result<()> {
@@ -299,7 +300,11 @@ pub(crate) fn set(id: SemId, change: &PermChange) -> Result<()> {
     change.apply(unsafe { &mut ds.perm });
     // SAFETY: IPC_SET reads one semid_ds from `ds`, which holds what IPC_STAT wrote.
     match unsafe { libc::semctl(id.0, 0, libc::IPC_SET, Semun { buf: &mut ds }) } {
-        -1 => Err(SysError::last("semctl(IPC_SET)")),
+        -1 => {
+            let e = SysError::last("semctl(IPC_SET)");
+            raw_stat(id)?; // which says whether it is gone: EINVAL is of the numbers else
+            Err(e)
+        }
         _ => Ok(()),
     }
 }

@@ -127,7 +127,8 @@ fn decode(ds: &libc::shmid_ds) -> ShmStat {
 /// Changes owner, group or mode (`shmctl(IPC_SET)`).
 ///
 /// # Errors
-/// `EPERM` for anybody but owner, creator and root.
+/// `EPERM` for anybody but owner, creator and root; `EINVAL` where this user namespace has no such user or
+/// group, and, as that of `shmctl(IPC_STAT)`, where it is gone.
 ///
 /// Source: [shmctl(2)](https://man7.org/linux/man-pages/man2/shmctl.2.html).
 pub(crate) fn set(id: ShmId, change: &PermChange) -> Result<()> {
@@ -135,7 +136,11 @@ pub(crate) fn set(id: ShmId, change: &PermChange) -> Result<()> {
     change.apply(&mut ds.shm_perm);
     // SAFETY: IPC_SET reads one shmid_ds from the pointer, which is ours and of that type.
     match unsafe { libc::shmctl(id.0, libc::IPC_SET, &mut ds) } {
-        -1 => Err(SysError::last("shmctl(IPC_SET)")),
+        -1 => {
+            let e = SysError::last("shmctl(IPC_SET)");
+            raw_stat(id)?; // which says whether it is gone: EINVAL is of the numbers else
+            Err(e)
+        }
         _ => Ok(()),
     }
 }

@@ -159,6 +159,42 @@ fn a_stranger_without_a_number_here_is_not_taken_for_oneself() {
     assert_eq!(channel.bytes(), bytes);
 }
 
+/// Nor can anything be given to such a one: that is said, and not that the channel is gone.
+#[test]
+fn a_user_without_a_number_here_is_not_taken_for_a_channel_that_is_gone() {
+    if crate::support::find_program("unshare").is_none() {
+        return skipped("no unshare");
+    }
+    let apart = |script: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--ipc", "sh", "-c", script, "sh"]);
+        for name in ["shmdemo-client", "shmdemo-server"] {
+            unshare.arg(crate::support::find_program(name).expect("both programs"));
+        }
+        run(unshare, b"a line\n")
+    };
+    if apart("true").code() != 0 {
+        return skipped("no user namespaces");
+    }
+    for (script, call) in [
+        (r#""$1" && "$2" set --uid 70000 --mode 0660"#, "semctl(IPC_SET)"),
+        (r#""$1" && "$2" set --gid 70000"#, "semctl(IPC_SET)"),
+        (
+            r#""$1" --protocol shared_use_st --timeout 0; "$2" set --protocol shared_use_st --uid 70000"#,
+            "shmctl(IPC_SET)",
+        ),
+        (r#""$1" --create-as 70000"#, "semctl(IPC_SET)"),
+        (r#""$1" --mode 0660 --group 70000"#, "semctl(IPC_SET)"),
+    ] {
+        let out = apart(script);
+        out.fails(73, &[call, "EINVAL", "user namespace", "uid_map"]);
+        assert!(!out.said().contains("EIDRM"), "{}", out.stderr);
+    }
+    // What could not be given to its user is not there.
+    let out = apart(r#""$1" --create-as 70000; exec "$2" status"#);
+    out.fails(69, &["ENOENT"]);
+}
+
 #[test]
 fn another_users_segment_is_77_unless_its_owner_is_accepted() {
     let Some(others) = Others::here() else { return };
