@@ -134,3 +134,29 @@ fn trouble_tells_of_every_name_in_a_message() {
     }
     assert!(named > 20, "{named} names");
 }
+
+/// What plays the troubles of the field is there, each by its name.
+#[test]
+fn every_test_of_the_field_exists() {
+    let Some(top) = top() else { return skipped("the documents are not here") };
+    let Ok(table) = std::fs::read_to_string(top.join("tests/field")) else {
+        return skipped("not in the packaged crate");
+    };
+    let mut count = 0;
+    for row in table.lines() {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let [_, executable, tests] = cells[..] else { continue };
+        for test in tests.split(' ') {
+            let (module, name) = test.rsplit_once("::").unwrap_or(("main", test));
+            let file = match executable {
+                "check" => top.join(test),
+                _ => top.join("tests").join(executable).join(format!("{module}.rs")),
+            };
+            let text = std::fs::read_to_string(&file);
+            let text = text.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            assert!(executable == "check" || text.contains(&format!("fn {name}(")), "{test}");
+            count += 1;
+        }
+    }
+    assert!(count > 50, "{count}");
+}
