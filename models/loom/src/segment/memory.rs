@@ -31,6 +31,7 @@ pub(crate) fn header() -> Header {
         ring_bytes: word(),
         max_message: word(),
         closing: word(),
+        writing: word(),
         server_bell: doorbell(),
     };
     header.server_bell.init();
