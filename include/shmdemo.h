@@ -26,17 +26,16 @@
  * wait goes on after a signal handler has run, as with SA_RESTART. To end it, let the handler,
  * or another thread, call shmdemo_producer_wake() or shmdemo_consumer_wake().
  *
- * No descriptor for poll(2). What a consumer or producer sleeps on is a semaphore, which the
- * kernel cannot put into poll. A program with an event loop either calls
- * shmdemo_consumer_wait(c, 0) whenever its loop turns, or has one thread that calls
- * shmdemo_consumer_wait(c, -1) and writes to an eventfd(2) that the loop polls (the loop takes
- * the messages, then lets the thread wait again: examples/c/event_loop.c), or reads a pipe from
- * shmdemo-server.
+ * Event loops. shmdemo_consumer_fd() and shmdemo_producer_fd() give a descriptor for poll(2) and what
+ * is built on it: examples/c has poll(2), epoll(7), sd-event(3) and GLib. What a consumer or producer
+ * sleeps on is a semaphore, which the kernel cannot put into poll: so a thread of the library sleeps
+ * there and writes to an eventfd(2).
  *
  * Threads. Each handle is used by one thread at a time; which one may change. Different handles
  * are independent. The _wake functions alone may be called from any thread and from signal
  * handlers at any time until the handle is closed, and leave errno as it was. All other functions
- * are not async-signal-safe. There are no threads, timers or signal handlers in the library.
+ * are not async-signal-safe. There are no timers or signal handlers in the library, and no
+ * threads but that of a descriptor.
  *
  * Processes. A role is that of the process that opened the handle; when it ends, however it ends,
  * the kernel gives its roles back. Order: become a daemon (fork(2), daemon(3)), drop privileges
@@ -203,6 +202,12 @@ int shmdemo_producer_ring(shmdemo_producer *producer);
  * (the time is over), SHMDEMO_WOKEN, SHMDEMO_USAGE, SHMDEMO_NOT_OURS. */
 int shmdemo_producer_finish(shmdemo_producer *producer, int32_t timeout_ms);
 
+/* A descriptor for poll(2), epoll(7), select(2): readable (POLLIN, not POLLOUT) while there may be room:
+ * until a send or reserve with timeout_ms 0 has returned SHMDEMO_BUSY, and again from when half of the
+ * ring is free (or, for long messages, room for two), or there is a removal to hear of. As for the
+ * rest: see shmdemo_consumer_fd(). 0 or above: the descriptor. Errors: those there. */
+int shmdemo_producer_fd(shmdemo_producer *producer);
+
 /* Ends this producer's wait, now or the next one, with SHMDEMO_WOKEN. From any thread or signal
  * handler. It may take 20 ms. NULL is allowed. */
 void shmdemo_producer_wake(const shmdemo_producer *producer);
@@ -244,6 +249,19 @@ void shmdemo_consumer_close(shmdemo_consumer *consumer);
  * Errors: SHMDEMO_USAGE (where shmdemo_consumer_must_release() is 1), SHMDEMO_WOKEN,
  * SHMDEMO_UNAVAILABLE, SHMDEMO_NOT_OURS. */
 int shmdemo_consumer_wait(shmdemo_consumer *consumer, int32_t timeout_ms);
+
+/* A descriptor for poll(2), epoll(7), select(2): readable (POLLIN) while there may be something to peek
+ * at, or an error or a removal to hear of: until shmdemo_consumer_peek() has returned 0, and again from
+ * when there is. Level-triggered: records may be left for the next turn; with EPOLLET peek until there
+ * are none, and where shmdemo_consumer_must_release() is 1, release and peek on. It may be readable
+ * once more than needed, and is once after shmdemo_consumer_wake(). The consumer waits as before, too.
+ * The descriptor is the library's: neither read, write nor close it; take it out of the event loop before
+ * shmdemo_consumer_close(), which closes it.
+ * The first call starts a thread (32 KiB of stack, all signals blocked), which sleeps in this one's
+ * stead; who never calls this has none. After fork(2) it is the parent's alone, as the role is.
+ * 0 or above: the descriptor. Errors: SHMDEMO_USAGE, SHMDEMO_CANT_CREATE (no descriptor or no thread to
+ * be had: EMFILE, EAGAIN). */
+int shmdemo_consumer_fd(shmdemo_consumer *consumer);
 
 /* Looks at the next record of any lane, in turn, without copying it. 1: it is in *record and
  * valid until the release; 0: there is none, or shmdemo_consumer_must_release().

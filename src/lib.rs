@@ -118,7 +118,7 @@
 //!
 //! # What is not here
 //!
-//! No allocation after start-up, no threads, no timers while idle. No delivery to several
+//! No allocation after start-up, no threads (but for who asks for a [`Descriptor`]), no timers while idle. No delivery to several
 //! consumers, no messages longer than [`layout::MAX_MESSAGE`], no way between machines.
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations, unreachable_pub)]
@@ -154,4 +154,4 @@ pub use segment::layout::{self, Geometry};
 pub use sysv::limits::Limits;
 pub use sysv::shm::{ShmId, ShmStat};
 pub use sysv::{Key, NoKey, Perm, PermChange, SysError};
-pub use wake::{Interrupter, Waited};
+pub use wake::{Descriptor, Interrupter, Waited};

@@ -1,49 +1,21 @@
 /* A consumer in a program with an event loop of its own: c_event_loop KEY
  *
- * There is no descriptor of a channel that poll(2) takes. So one thread waits, says so through an
- * eventfd, and stands back until the loop has taken the messages: the handle is used by one of
- * the two at a time. Here the loop also reads its standard input, whose end is the program's. */
-#define _POSIX_C_SOURCE 200809L
+ * The channel has a descriptor for poll(2) like everything else the loop waits for: here its standard
+ * input, whose end is the program's. */
 #include <shmdemo.h>
 #include <poll.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-static shmdemo_consumer *consumer;
-static int ready;        /* eventfd: there are messages, or the wait has failed */
-static sem_t taken;      /* the loop is done with them */
-static int failure;      /* read by the loop after the eventfd only */
-
-static void *wait_for_messages(void *unused)
-{
-	(void)unused;
-	for (;;) {
-		int code = shmdemo_consumer_wait(consumer, -1);
-		uint64_t one = 1;
-
-		if (code == SHMDEMO_WOKEN)
-			return NULL;
-		if (code < 0) {
-			fprintf(stderr, "event_loop: %s\n", shmdemo_last_error());
-			failure = code;
-		}
-		if (write(ready, &one, sizeof one) != sizeof one || code < 0)
-			return NULL;
-		while (sem_wait(&taken) != 0)
-			; /* a signal handler ran */
-	}
-}
-
-static int take_messages(void)
+/* The descriptor is readable for as long as a peek would give something: a loop that is fair to its
+ * other events may stop after some of them. */
+static int take_messages(shmdemo_consumer *consumer)
 {
 	struct shmdemo_record record;
-	int code;
+	int code, left = 64;
 
-	while ((code = shmdemo_consumer_peek(consumer, &record)) == 1) {
+	while (left-- > 0 && (code = shmdemo_consumer_peek(consumer, &record)) == 1) {
 		fwrite(record.data, 1, record.len, stdout);
 		putchar('\n');
 	}
@@ -53,11 +25,10 @@ static int take_messages(void)
 
 int main(int argc, char *argv[])
 {
+	shmdemo_consumer *consumer;
 	struct shmdemo_options options;
 	struct pollfd events[2];
-	pthread_t waiter;
 	char input[256];
-	uint64_t count;
 	int code;
 
 	if (argc != 2) {
@@ -67,33 +38,21 @@ int main(int argc, char *argv[])
 	shmdemo_options_init(&options, sizeof options);
 	options.key = (int32_t)strtol(argv[1], NULL, 0);
 	code = shmdemo_consumer_open(&consumer, &options, 0);
-	if (code < 0) {
-		fprintf(stderr, "event_loop: %s\n", shmdemo_last_error());
-		return -code;
-	}
-	ready = eventfd(0, EFD_CLOEXEC);
-	if (ready < 0 || sem_init(&taken, 0, 0) != 0 ||
-	    pthread_create(&waiter, NULL, wait_for_messages, NULL) != 0) {
-		perror("event_loop");
-		return 71; /* EX_OSERR */
-	}
+	if (code == SHMDEMO_OK)
+		code = shmdemo_consumer_fd(consumer);
 	events[0].fd = STDIN_FILENO;
-	events[1].fd = ready;
+	events[1].fd = code;
 	events[0].events = events[1].events = POLLIN;
-	while (code == 0) {
+	while (code >= 0) {
 		if (poll(events, 2, -1) < 0)
-			continue;
-		if (events[1].revents && read(ready, &count, sizeof count) == sizeof count) {
-			code = failure ? failure : take_messages();
-			sem_post(&taken);
-		}
+			continue; /* a signal handler ran */
+		if (events[1].revents)
+			code = take_messages(consumer);
 		if (events[0].revents && read(STDIN_FILENO, input, sizeof input) <= 0)
 			break;
 	}
-	/* The waiter ends in its next wait, also if it stands back right now. */
-	shmdemo_consumer_wake(consumer);
-	sem_post(&taken);
-	pthread_join(waiter, NULL);
+	if (code < 0)
+		fprintf(stderr, "event_loop: %s\n", shmdemo_last_error());
 	shmdemo_consumer_close(consumer);
-	return -code;
+	return code < 0 ? -code : 0;
 }

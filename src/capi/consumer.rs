@@ -7,6 +7,7 @@ use crate::segment::layout::{KIND_DATA, KIND_END};
 use crate::{Channel, Consumer, Deadline, Kind, Waited};
 use core::ffi::{c_int, c_void};
 use core::ptr::{null, null_mut};
+use std::os::fd::AsRawFd;
 
 /// Kind of a record: a message.
 pub const SHMDEMO_KIND_DATA: u32 = KIND_DATA;
@@ -108,6 +109,16 @@ pub unsafe extern "C" fn shmdemo_consumer_wait(
         // SAFETY: the caller's promise.
         let (waker, consumer) = unsafe { work(consumer) }?;
         wait(waker, consumer, deadline(timeout_ms)?)
+    })
+}
+
+/// A descriptor for poll(2).
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_consumer_fd(consumer: *mut shmdemo_consumer) -> c_int {
+    fault::call("shmdemo_consumer_fd", || {
+        // SAFETY: the caller's promise.
+        let (_, consumer) = unsafe { work(consumer) }?;
+        Ok(consumer.fd()?.as_raw_fd())
     })
 }
 

@@ -24,7 +24,7 @@ mod waker;
 use waker::Waker;
 
 pub use consumer::{
-    shmdemo_consumer, shmdemo_consumer_close, shmdemo_consumer_closing,
+    shmdemo_consumer, shmdemo_consumer_close, shmdemo_consumer_closing, shmdemo_consumer_fd,
     shmdemo_consumer_must_release, shmdemo_consumer_open, shmdemo_consumer_peek,
     shmdemo_consumer_receive, shmdemo_consumer_release, shmdemo_consumer_release_first,
     shmdemo_consumer_remove, shmdemo_consumer_wait, shmdemo_consumer_wake, shmdemo_record,
@@ -35,10 +35,10 @@ pub use options::{
     shmdemo_options, shmdemo_options_init, SHMDEMO_LOCK, SHMDEMO_NO_CREATE, SHMDEMO_UNSET,
 };
 pub use producer::{
-    shmdemo_producer, shmdemo_producer_close, shmdemo_producer_commit, shmdemo_producer_finish,
-    shmdemo_producer_lane, shmdemo_producer_max_message, shmdemo_producer_open,
-    shmdemo_producer_reserve, shmdemo_producer_ring, shmdemo_producer_send, shmdemo_producer_wake,
-    SHMDEMO_END, SHMDEMO_QUIETLY,
+    shmdemo_producer, shmdemo_producer_close, shmdemo_producer_commit, shmdemo_producer_fd,
+    shmdemo_producer_finish, shmdemo_producer_lane, shmdemo_producer_max_message,
+    shmdemo_producer_open, shmdemo_producer_reserve, shmdemo_producer_ring, shmdemo_producer_send,
+    shmdemo_producer_wake, SHMDEMO_END, SHMDEMO_QUIETLY,
 };
 pub use status::{
     shmdemo_lane_status, shmdemo_remove, shmdemo_status, shmdemo_status_read, SHMDEMO_FORCE,

@@ -6,6 +6,7 @@ use super::{deadline, Waker, SHMDEMO_OK};
 use crate::{Awaited, Channel, Deadline, Error, Producer, Reservation, Waited};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
+use std::os::fd::AsRawFd;
 
 /// Flag: do not ring for the consumer.
 pub const SHMDEMO_QUIETLY: u32 = 1;
@@ -262,6 +263,16 @@ pub unsafe extern "C" fn shmdemo_producer_finish(
                 }
             }
         }
+    })
+}
+
+/// A descriptor for poll(2).
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_producer_fd(producer: *mut shmdemo_producer) -> c_int {
+    fault::call("shmdemo_producer_fd", || {
+        // SAFETY: the caller's promise.
+        let (_, work) = unsafe { work(producer) }?;
+        Ok(work.producer.fd()?.as_raw_fd())
     })
 }
 

@@ -7,9 +7,10 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result, Role};
 use crate::ring::{Found, Rx};
 use crate::segment::layout::{BadField, MAX_LANES};
-use crate::wake::{self, Bed, Interrupter, Look, SpinPolicy, Waited};
+use crate::wake::{self, Bed, Interrupter, Look, Polled, SpinPolicy, Waited};
 
 mod aside;
+mod descriptor;
 #[cfg(feature = "programs")]
 mod lines;
 mod record;
@@ -53,6 +54,12 @@ pub struct Consumer {
     /// The last look found no place for another run.
     full: bool,
     spin: SpinPolicy,
+    /// Where it sleeps instead, if it was asked for.
+    polled: Option<Box<dyn Polled>>,
+    /// A sleep is announced there.
+    armed: bool,
+    /// Where the last look that found nothing had come to: see [`turned`](Self::turned).
+    turned: u32,
     claimant: Claimant,
     channel: Channel,
 }
@@ -92,6 +99,9 @@ impl Channel {
             runs: Vec::with_capacity(self.lane_changes()),
             full: false,
             spin: SpinPolicy::new(),
+            polled: None,
+            armed: false,
+            turned: 0,
             claimant,
             channel: self,
         };
@@ -114,7 +124,14 @@ impl Consumer {
     /// comes back when its next producer has made it anew.
     #[inline]
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>> {
-        let Some((lane, found)) = self.advance()? else { return Ok(None) };
+        let mut next = self.advance()?;
+        if next.is_none() && self.polled.is_some() && self.arm()? {
+            next = self.advance()?;
+        }
+        let Some((lane, found)) = next else { return Ok(None) };
+        if self.armed {
+            self.disarm();
+        }
         let bytes = self.lanes[lane].bytes();
         Ok(Some(Record { bytes, found, lane: lane as u32 }))
     }
@@ -209,33 +226,40 @@ impl Consumer {
             let changes = self.runs.capacity();
             return Err(Error::ReleaseFirst { key: self.channel.key(), changes });
         }
-        if self.aside != 0 {
-            self.see_to_aside()?;
-        }
-        let (key, roles) = (self.channel.key(), *self.channel.roles());
-        let doorbell = &self.channel.segment().header().server_bell;
-        let bed = Bed { bell: roles.server_bell(), deadline, longest: None };
-        let (lanes, used, mut damaged) = (&mut self.lanes, &mut self.used, None);
-        let end = wake::sleep(doorbell, &bed, 0, &mut self.spin, &mut |how| {
-            let ready = look(lanes, used, how, &roles);
-            ready.map_err(|(lane, damage)| {
-                damaged = Some((lane as usize, damage));
-                Error::from_damage(key, lane, damage)
-            })
-        });
-        if let Some((lane, field)) = damaged {
-            return Err(self.set_aside(lane, field));
-        }
-        let end = end?;
+        let end = self.sleep(deadline)?;
         match end {
             Waited::Ready => return Ok(Waited::Ready),
             // A producer may have been the one that rang, and wait for room.
-            Waited::Woken => roles.remind_producers(self.channel.geometry().lanes),
+            Waited::Woken => self.channel.roles().remind_producers(self.channel.geometry().lanes),
             Waited::TimedOut => {}
         }
         self.check_claimant()?;
         self.channel.check()?;
         Ok(end)
+    }
+
+    fn sleep(&mut self, deadline: Deadline) -> Result<Waited> {
+        if self.aside != 0 {
+            self.see_to_aside()?;
+        }
+        let (key, roles) = (self.channel.key(), *self.channel.roles());
+        let doorbell = &self.channel.segment().header().server_bell;
+        let (lanes, used, mut damaged) = (&mut self.lanes, &mut self.used, None);
+        let mut ready = |how| {
+            let ready = look(lanes, used, how, &roles);
+            ready.map_err(|(lane, damage)| {
+                damaged = Some((lane as usize, damage));
+                Error::from_damage(key, lane, damage)
+            })
+        };
+        let bed = Bed { bell: roles.server_bell(), deadline, longest: None };
+        let (polled, spin) = (&mut self.polled, &mut self.spin);
+        let end = wake::sleep_or_poll(polled, doorbell, &bed, 0, spin, &mut ready);
+        self.armed = polled.is_some() && matches!(end, Ok(Waited::Woken | Waited::TimedOut));
+        if let Some((lane, field)) = damaged {
+            return Err(self.set_aside(lane, field));
+        }
+        end
     }
 
     fn ring_for_room(&self) {
@@ -336,6 +360,8 @@ fn look(
 
 impl Drop for Consumer {
     fn drop(&mut self) {
+        // Before another has the role, and sleeps at the same bell.
+        self.polled = None;
         // Else the role is the parent's: this process only detaches.
         if self.check_claimant().is_ok() {
             self.channel.roles().release_server(self.channel.geometry().lanes);

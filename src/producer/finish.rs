@@ -83,7 +83,8 @@ impl Producer {
         let (header, tx) = (self.channel.segment().header(), &mut self.tx);
         // `closing` is asked after the last commit: a server that has not said it yet will see
         // that commit. One that is killed meanwhile rings by that.
-        let waited = wake::sleep(&control.room_bell, &bed, need, &mut self.spin, &mut |_| {
+        let (doorbell, spin) = (&control.room_bell, &mut self.spin);
+        let waited = wake::sleep_or_poll(&mut self.polled, doorbell, &bed, need, spin, &mut |_| {
             if let Some(field) = control.aside_field() {
                 return Err(Error::from_damage(key, lane, field));
             }

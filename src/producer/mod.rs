@@ -8,10 +8,11 @@ use crate::ring::{Reserved, Tx};
 use crate::segment::atomic::Ordering;
 use crate::segment::layout::BadField;
 use crate::sysv::SysError;
-use crate::wake::{self, Bed, Interrupter, SpinPolicy, Waited};
+use crate::wake::{self, Bed, Interrupter, Polled, SpinPolicy, Waited};
 use core::time::Duration;
 
 mod anew;
+mod descriptor;
 mod finish;
 mod slot;
 
@@ -37,6 +38,10 @@ pub struct Producer {
     unsure: bool,
     /// What the last ring failed with.
     failed: Option<SysError>,
+    /// Where it sleeps for room instead, if it was asked for.
+    polled: Option<Box<dyn Polled>>,
+    /// A sleep is announced there.
+    armed: bool,
     channel: Channel,
 }
 
@@ -89,6 +94,8 @@ impl Channel {
             unrung: true,
             unsure: true,
             failed: None,
+            polled: None,
+            armed: false,
             channel: self,
         };
         // What a predecessor committed and was killed before ringing for.
@@ -106,6 +113,9 @@ impl Producer {
     pub fn try_reserve(&mut self, len: usize) -> Result<Option<Slot<'_>>> {
         let len = self.checked(len)?;
         let reserved = self.tx.reserve(len).map_err(|d| self.damage(d))?;
+        if self.armed && reserved.is_some() {
+            self.disarm();
+        }
         Ok(reserved.map(|reserved| Slot { producer: self, reserved }))
     }
 
@@ -129,6 +139,9 @@ impl Producer {
                 }
             }
         };
+        if self.armed {
+            self.disarm();
+        }
         Ok(Reservation::Slot(Slot { producer: self, reserved }))
     }
 
@@ -176,16 +189,25 @@ impl Producer {
         let need = (2 * crate::segment::layout::record_bytes(len)).max(ring / 2);
         let mut bed = Bed { bell, deadline, longest: Some(NAP) };
         let mut reserved = None;
+        if self.polled.is_some() {
+            // It may be long until the next call: what a nap would be followed by.
+            bed.longest = None;
+            self.unsure = true;
+            self.ring_surely();
+        }
         let end = loop {
             let control = self.channel.segment().control(&self.channel.geometry(), lane);
             let (tx, spin) = (&mut self.tx, &mut self.spin);
-            let end = wake::sleep(&control.room_bell, &bed, need, spin, &mut |_| {
+            let mut ready = |_| {
                 if let Some(field) = control.aside_field() {
                     return Err(Error::from_damage(key, lane, field));
                 }
                 reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
                 Ok(reserved.is_some())
-            })?;
+            };
+            let (polled, doorbell) = (&mut self.polled, &control.room_bell);
+            self.armed = polled.is_some();
+            let end = wake::sleep_or_poll(polled, doorbell, &bed, need, spin, &mut ready)?;
             match (end, reserved) {
                 (Waited::Ready, Some(reserved)) => return Ok(Ok(reserved)),
                 (Waited::TimedOut, _) if bed.longest.is_some() && !deadline.passed() => {
@@ -325,6 +347,7 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        self.polled = None;
         if self.check_claimant().is_err() {
             return; // the parent's: this process only detaches
         }

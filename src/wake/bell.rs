@@ -90,8 +90,18 @@ impl Bell {
             Ok(()) => Ok(Waited::Woken),
             Err(e) if e.errno == Errno::EINTR => Ok(Waited::Woken),
             Err(e) if e.errno == Errno::EAGAIN => Ok(Waited::TimedOut),
-            Err(e) => Err(Error::from_sys(self.key, Object::Semaphores, e)),
+            Err(e) => Err(self.failure(e)),
         }
+    }
+
+    /// A call that failed here.
+    pub(crate) fn failure(&self, source: SysError) -> Error {
+        Error::from_sys(self.key, Object::Semaphores, source)
+    }
+
+    /// What [`sleep`](Self::sleep) failed with, by its number.
+    pub(crate) fn error(&self, errno: Errno) -> Error {
+        self.failure(SysError { call: "semop", errno })
     }
 
     /// A handle that wakes the sleeper from a signal handler.

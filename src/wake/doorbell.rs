@@ -53,6 +53,14 @@ pub(crate) trait Rest {
     fn silence(&self);
 }
 
+/// What the sleeper looks at in place of a sleep of its own: set or not, as an eventfd(2).
+pub(crate) trait Flag {
+    /// It is not set after this.
+    fn clear(&self);
+    /// It is set after this.
+    fn set(&self);
+}
+
 impl Doorbell {
     /// First values of a new doorbell: nobody sleeps.
     pub(crate) fn init(&self) {
@@ -105,6 +113,40 @@ impl Doorbell {
                 rest.silence();
                 Ok(if ready()? { Waited::Ready } else { Waited::Woken })
             }
+        }
+    }
+
+    /// Announces a sleep that somebody else sleeps: who `rest`s here sets `flag` each time that ends. The
+    /// number of that sleep; `None`: there is work, the announcement is taken back and `flag` is set. So
+    /// is it after an error.
+    ///
+    /// No lost wake-up, as above: a ringer that the look behind the announcement does not see is one that
+    /// sees the announcement, and what it rings for sets `flag` behind the clearing. An announcement that
+    /// nobody answered stays; the next one has another number.
+    pub(crate) fn arm<E>(
+        &self,
+        need: u32,
+        flag: &impl Flag,
+        mut ready: impl FnMut() -> Result<bool, E>,
+    ) -> Result<Option<u32>, E> {
+        flag.clear();
+        let number = self.announce(need);
+        let found = ready();
+        if matches!(found, Ok(false)) {
+            return Ok(Some(number));
+        }
+        self.withdraw(number);
+        flag.set();
+        found.map(|_| None)
+    }
+
+    /// Ends the sleep of that number, should nobody have answered it: there was work before it was rung
+    /// for. `flag` is set then, and nobody needs to ring.
+    pub(crate) fn disarm(&self, number: u32, flag: &impl Flag) {
+        // Relaxed, as in `answer`.
+        if self.awaiting.load(Ordering::Relaxed) == number {
+            self.withdraw(number);
+            flag.set();
         }
     }
 

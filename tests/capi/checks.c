@@ -311,6 +311,8 @@ static void sending(void)
 	CHECK(shmdemo_consumer_release_first(consumer, 5) == SHMDEMO_OK);
 	FAILS(SHMDEMO_USAGE, shmdemo_consumer_release_first(NULL, 1));
 	FAILS(SHMDEMO_USAGE, shmdemo_consumer_must_release(NULL));
+	FAILS(SHMDEMO_USAGE, shmdemo_consumer_fd(NULL));
+	FAILS(SHMDEMO_USAGE, shmdemo_producer_fd(NULL));
 	CHECK(shmdemo_consumer_release(consumer) == SHMDEMO_OK);
 
 	/* An empty message and an End record. */

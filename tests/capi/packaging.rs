@@ -158,6 +158,7 @@ fn the_examples_are_cpp_as_well() {
     for standard in ["-std=c++11", "-std=c++20"] {
         for (name, text) in [
             ("consumer", include_str!("../../examples/c/consumer.c")),
+            ("epoll", include_str!("../../examples/c/epoll.c")),
             ("event_loop", include_str!("../../examples/c/event_loop.c")),
             ("producer", include_str!("../../examples/c/producer.c")),
             ("zero_copy", include_str!("../../examples/c/zero_copy.c")),

@@ -3,7 +3,7 @@
 //!
 //! On a board there is no compiler: there the C programs are found like the two programs.
 
-use super::built::{built, there, tool, words};
+use super::built::{built, make, there, tool, words};
 use crate::support::{find_program, numbered, run, skipped, Channel, Proc};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use std::collections::BTreeSet;
@@ -234,6 +234,74 @@ fn in_an_event_loop() {
     channel.await_holder(&event_loop);
     run(channel.sub("remove", &["--force"]), b"").expect(0);
     event_loop.finish_with_stdin().fails(69, &["eidrm"]);
+}
+
+#[test]
+fn among_a_socket_and_a_timer() {
+    let channel = Channel::new();
+    let Ok(free) = std::net::UdpSocket::bind("127.0.0.1:0") else {
+        return skipped("no loopback interface");
+    };
+    let port = free.local_addr().expect("its number").port().to_string();
+    drop(free);
+    let Some(epoll) = program("c_epoll", &channel, &[&port]) else { return };
+    let mut epoll = Proc::spawn(epoll);
+    channel.await_holder(&epoll);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let has = |proc: &Proc, text: &str| {
+        let text = text.as_bytes().to_vec();
+        proc.wait_stdout("its event", move |out| out.windows(text.len()).any(|seen| seen == text));
+    };
+    run(channel.client(&[]), b"one\n").expect(0);
+    has(&epoll, "channel: one\n");
+    socket.send_to(b"two", format!("127.0.0.1:{port}")).expect("sent");
+    has(&epoll, "socket: two\n");
+    has(&epoll, "timer: tick\n");
+    run(channel.client(&[]), &numbered(2000)).expect(0);
+    has(&epoll, "channel: 1999\n");
+    run(channel.client(&[]), b"end\n").expect(0);
+    let out = epoll.finish_with_stdin();
+    let text = out.expect(0).text();
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("channel: ")).collect();
+    let wanted = numbered(2000);
+    let wanted = String::from_utf8_lossy(&wanted);
+    let wanted: Vec<&str> = ["one"].into_iter().chain(wanted.lines()).chain(["end"]).collect();
+    assert_eq!(lines, wanted);
+}
+
+/// The event loops that other libraries have; where they are not installed, nothing is tried.
+#[test]
+fn in_the_event_loops_of_other_libraries() {
+    let Some(built) = built() else { return };
+    for (name, package) in [("c_sd_event", "libsystemd"), ("c_glib", "glib-2.0")] {
+        let has = Command::new("pkg-config").args(["--exists", package]).status();
+        if !has.is_ok_and(|status| status.success()) {
+            skipped(&format!("no {package} to build with"));
+            continue;
+        }
+        let target = built.programs.join(name);
+        let mut make = make(target.to_str().expect("text"));
+        make.arg(format!("EXAMPLES={}", built.programs.display()));
+        tool(make);
+        for end in [true, false] {
+            let channel = Channel::new();
+            let mut program = Command::new(&target);
+            program.arg(channel.key.to_string());
+            let mut program = Proc::spawn(program);
+            channel.await_holder(&program);
+            run(channel.client(&[]), b"one\n").expect(0);
+            program.wait_stdout("the first", |out| out == b"one\n");
+            run(channel.client(&[]), &numbered(3000)).expect(0);
+            let wanted = [b"one\n".to_vec(), numbered(3000)].concat();
+            program.wait_stdout("all of it", |out| out == wanted);
+            if end {
+                run(channel.client(&[]), b"end\n").expect(0);
+            } else {
+                program.signal(SIGTERM);
+            }
+            program.finish_with_stdin().expect(0);
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod support;
 
 mod corpus;
+mod descriptor;
 mod ends;
 mod forks;
 mod holding;

@@ -1,7 +1,7 @@
 //! What the kernel does for a doorbell: a semaphore.
 
 use crate::segment::atomic::step;
-use crate::wake::doorbell::{Rest, Waited, Wake};
+use crate::wake::doorbell::{Flag, Rest, Waited, Wake};
 use loom::sync::{Condvar, Mutex};
 
 /// The semaphore of one doorbell. Its sleeps have no time limit: a lost wake-up blocks a model for
@@ -49,5 +49,57 @@ impl Rest for Bell {
     fn silence(&self) {
         step();
         *self.value.lock().unwrap() = 0;
+    }
+}
+
+/// A descriptor, and what ends the thread that sets it.
+pub(crate) struct Descriptor {
+    set: Mutex<bool>,
+    changed: Condvar,
+    stop: Mutex<bool>,
+}
+
+impl Descriptor {
+    /// Set: nobody has looked yet.
+    pub fn new() -> Self {
+        Self { set: Mutex::new(true), changed: Condvar::new(), stop: Mutex::new(false) }
+    }
+
+    /// poll(2).
+    pub fn poll(&self) {
+        let mut set = self.set.lock().unwrap();
+        while !*set {
+            set = self.changed.wait(set).unwrap();
+        }
+    }
+
+    /// `Shared::carry`.
+    pub fn carry(&self, bell: &Bell) {
+        loop {
+            let _ = bell.rest();
+            if *self.stop.lock().unwrap() {
+                return;
+            }
+            self.set();
+        }
+    }
+
+    /// What ends that.
+    pub fn stop(&self, bell: &Bell) {
+        *self.stop.lock().unwrap() = true;
+        bell.raise();
+    }
+}
+
+impl Flag for Descriptor {
+    fn clear(&self) {
+        step();
+        *self.set.lock().unwrap() = false;
+    }
+
+    fn set(&self) {
+        step();
+        *self.set.lock().unwrap() = true;
+        self.changed.notify_all();
     }
 }

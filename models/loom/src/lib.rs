@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | `atomic` | the atomics; each operation of a thread that is to die or to stop may be its last |
 //! | `memory` | the segment; payload and record headers are relaxed atomics, word by word, so a missing Release or Acquire shows as stale bytes |
-//! | `kernel` | semaphores |
+//! | `kernel` | semaphores, and the descriptor with its thread |
 //!
 //! What loom does not do: SeqCst loads and stores count as AcqRel (the code uses SeqCst fences
 //! alone, which loom knows), and a load never returns a value from its own future.
@@ -32,5 +32,6 @@ mod peers;
 
 mod closing_models;
 mod death_models;
+mod descriptor_models;
 mod ring_models;
 mod sleep_models;

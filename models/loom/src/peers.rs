@@ -1,7 +1,7 @@
 //! Producers and consumers as `producer.rs` and `consumer.rs` make them of `Tx`, `Rx` and
 //! doorbells, and the run of a model.
 
-use crate::kernel::Bell;
+use crate::kernel::{Bell, Descriptor};
 use crate::ring::{Kind, Reserved, Rx, Tx};
 use crate::segment::layout::{record_bytes, Header};
 use crate::segment::memory::{header, Lane};
@@ -197,6 +197,32 @@ impl Receiver {
             Ok(false)
         });
         end.unwrap() == Waited::Ready
+    }
+
+    /// `Consumer::next_record` with a descriptor, and `release`; at most one.
+    pub fn take_one(
+        &mut self,
+        descriptor: &Descriptor,
+        armed: &mut Option<u32>,
+    ) -> Option<Vec<u8>> {
+        let channel = self.channel.clone();
+        let (bell, rx) = (&channel.header.server_bell, &mut self.lanes[0]);
+        let mut found = rx.next().unwrap();
+        if found.is_none() {
+            *armed = bell.arm(0, descriptor, || rx.ready()).unwrap();
+            if armed.is_none() {
+                found = rx.next().unwrap();
+            }
+        }
+        let found = found?;
+        if let Some(number) = armed.take() {
+            bell.disarm(number, descriptor);
+        }
+        let mut payload = vec![0; found.len as usize];
+        rx.bytes().copy_out(found.offset, &mut payload);
+        let (free, most) = (rx.release(), rx.bytes().len());
+        rx.control().room_bell.ring_for_room(free, most, &channel.lanes[0].1);
+        Some(payload)
     }
 
     /// Takes `count` messages, sleeping where there is none.
