@@ -315,7 +315,7 @@ fn nothing_is_missed_however_little_is_taken_at_a_time() {
     let mut server = consumer(&options);
     let fd = server.fd().expect("a descriptor");
     let count: u32 =
-        std::env::var("SHMDEMO_MESSAGES").map_or(20_000, |n| n.parse().expect("a number"));
+        std::env::var("SHMDEMO_MESSAGES").map_or(3_000, |n| n.parse().expect("a number"));
     let senders: Vec<_> = (0..4_u64)
         .map(|seed| {
             let mut client = producer(&options);
