@@ -209,7 +209,7 @@ int shmdemo_producer_finish(shmdemo_producer *producer, int32_t timeout_ms);
 int shmdemo_producer_fd(shmdemo_producer *producer);
 
 /* Ends this producer's wait, now or the next one, with SHMDEMO_WOKEN. From any thread or signal
- * handler. It may take 20 ms. NULL is allowed. */
+ * handler. NULL is allowed. */
 void shmdemo_producer_wake(const shmdemo_producer *producer);
 
 /* The number of the lane, 0 to 31, and the longest message of the channel in bytes.
@@ -301,7 +301,7 @@ int shmdemo_consumer_closing(shmdemo_consumer *consumer);
 int shmdemo_consumer_remove(shmdemo_consumer *consumer);
 
 /* Ends this consumer's wait, now or the next one, with SHMDEMO_WOKEN. From any thread or signal
- * handler. It may take 20 ms. NULL is allowed. */
+ * handler. NULL is allowed. */
 void shmdemo_consumer_wake(const shmdemo_consumer *consumer);
 
 /* ---- looking and mending ---------------------------------------------------- */

@@ -118,8 +118,8 @@
 //!
 //! # What is not here
 //!
-//! No allocation after start-up, no threads (but for who asks for a [`Descriptor`]), no timers while idle. No delivery to several
-//! consumers, no messages longer than [`layout::MAX_MESSAGE`], no way between machines.
+//! No allocation after start-up, no threads (but for who asks for a [`Descriptor`]), no timers while
+//! idle. No delivery to several consumers, no messages longer than [`layout::MAX_MESSAGE`], no way between machines.
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations, unreachable_pub)]
 

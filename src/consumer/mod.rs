@@ -58,7 +58,7 @@ pub struct Consumer {
     polled: Option<Box<dyn Polled>>,
     /// A sleep is announced there.
     armed: bool,
-    /// Where the last look that found nothing had come to: see [`turned`](Self::turned).
+    /// Where the last look that found nothing had come to: see [`arm`](Self::arm).
     turned: u32,
     claimant: Claimant,
     channel: Channel,

@@ -164,7 +164,7 @@ pub(crate) fn start(bell: Bell) -> Result<Box<dyn Polled>> {
     let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     let thread = thread.map_err(|e| {
         let errno = Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EAGAIN as i32));
-        bell.failure(SysError { call: "pthread_create", errno })
+        bell.failure(SysError { call: "clone", errno })
     })?;
     Ok(Box::new(Carried { shared, thread: Some(thread), pid: std::process::id(), number: None }))
 }

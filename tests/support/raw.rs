@@ -341,25 +341,21 @@ pub fn small_datagrams() -> (std::os::unix::net::UnixDatagram, std::os::unix::ne
 
 /// Bytes that wait in a pipe.
 pub fn readable(pipe: &impl std::os::fd::AsRawFd) -> usize {
-    let mut bytes: c_int = 0;
+    let (fd, mut bytes) = (pipe.as_raw_fd(), 0 as c_int);
+    let place = std::ptr::addr_of_mut!(bytes);
     // SAFETY: FIONREAD writes an int to a local one.
-    let read =
-        unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, std::ptr::addr_of_mut!(bytes)) };
-    assert_eq!(read, 0, "{}", Errno::last());
+    checked(unsafe { libc::ioctl(fd, libc::FIONREAD, place) }).expect("FIONREAD");
     bytes as usize
 }
 
 /// A pipe that has room for nothing: who reads, who writes.
 pub fn full_pipe() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
-    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&writer);
-    // SAFETY: plain numbers.
-    let flags = checked(unsafe { libc::fcntl(fd, libc::F_GETFL) }).expect("F_GETFL");
-    // SAFETY: likewise.
-    checked(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }).expect("F_SETFL");
+    use nix::fcntl::{fcntl, FcntlArg, OFlag};
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_NONBLOCK).expect("a pipe");
     while nix::unistd::write(&writer, &[b'.'; 512]).is_ok() {}
-    // SAFETY: likewise.
-    checked(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }).expect("F_SETFL");
+    for end in [&reader, &writer] {
+        fcntl(end, FcntlArg::F_SETFL(OFlag::empty())).expect("F_SETFL");
+    }
     (reader, writer)
 }
 
