@@ -181,7 +181,7 @@ fn a_user_without_a_number_here_is_not_taken_for_a_channel_that_is_gone() {
         (r#""$1" && "$2" set --gid 70000"#, "semctl(IPC_SET)"),
         (
             r#""$1" --protocol shared_use_st --timeout 0; "$2" set --protocol shared_use_st --uid 70000"#,
-            "shmctl(IPC_SET)",
+            "semctl(IPC_SET)",
         ),
         (r#""$1" --create-as 70000"#, "semctl(IPC_SET)"),
         (r#""$1" --mode 0660 --group 70000"#, "semctl(IPC_SET)"),
