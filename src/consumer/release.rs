@@ -11,6 +11,34 @@ impl Consumer {
         self.lanes.iter().any(Rx::holds)
     }
 
+    /// How many records are looked at and not released yet?
+    pub fn held(&self) -> usize {
+        self.runs.iter().map(|run| run.records as usize).sum()
+    }
+
+    /// Goes back to the oldest record not released: what was looked at since comes again, in order
+    /// within its lane, as it would for the next consumer.
+    ///
+    /// # Errors
+    /// [`Error::Forked`](crate::Error::Forked) in a child made by fork(2).
+    pub fn rewind(&mut self) -> Result<()> {
+        self.check_claimant()?;
+        self.go_back();
+        self.runs.clear();
+        self.full = false;
+        Ok(())
+    }
+
+    fn go_back(&mut self) {
+        // A look that found nothing is true no more.
+        if self.armed && self.holds() {
+            self.disarm();
+        }
+        for rx in &mut self.lanes {
+            rx.rewind();
+        }
+    }
+
     /// Releases all records looked at: their room is the producers' again, who are woken if they
     /// wait for it.
     pub fn release(&mut self) {
@@ -82,9 +110,7 @@ impl Consumer {
     /// As [`next_record`](Self::next_record).
     pub fn release_within(&mut self, bytes: usize, extra: usize) -> Result<()> {
         self.check_claimant()?;
-        for rx in &mut self.lanes {
-            rx.rewind();
-        }
+        self.go_back();
         let mut left = bytes;
         'all: for at in 0..self.runs.len() {
             let Run { lane, records, .. } = self.runs[at];
