@@ -6,6 +6,10 @@
 //! calls do the rest: a look that finds nothing arms, see [`Doorbell::arm`](super::doorbell), and the one that is
 //! rung for finds the eventfd set. No call is made for a message that comes while the owner is awake.
 //!
+//! What is rung that answers no sleep of the owner's is for itself alone: an
+//! [`Interrupter`](super::Interrupter), or a process that ended. It has to end a wait, even one that
+//! begins after the thread has set the eventfd: so the owner counts, as the eventfd does.
+//!
 //! The thread has a stack of 32 KiB and all signals blocked. It ends with its owner, and when the
 //! semaphores are removed, which the owner's next look tells.
 //!
@@ -19,7 +23,7 @@ use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::segment::layout::Doorbell;
 use crate::sysv::{sem, SysError};
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -59,6 +63,8 @@ struct Shared {
     stop: AtomicBool,
     /// The errno that ended the thread; 0: none did.
     failed: AtomicI32,
+    /// How often the eventfd had been set when it was cleared last. The owner's alone.
+    cleared: AtomicU32,
 }
 
 impl Shared {
@@ -80,6 +86,12 @@ impl Shared {
         }
     }
 
+    /// Clears the eventfd: how often it was set since the last time.
+    fn take(&self) -> u32 {
+        // EAGAIN: it was not set.
+        u32::try_from(self.fd.read().unwrap_or(0)).unwrap_or(u32::MAX)
+    }
+
     fn check(&self) -> Result<()> {
         match self.failed.load(Ordering::SeqCst) {
             0 => Ok(()),
@@ -90,8 +102,7 @@ impl Shared {
 
 impl Flag for Shared {
     fn clear(&self) {
-        // EAGAIN: it was not set.
-        let _ = self.fd.read();
+        self.cleared.store(self.take(), Ordering::Relaxed);
     }
 
     fn set(&self) {
@@ -143,6 +154,9 @@ struct Carried {
     pid: u32,
     /// The sleep that was announced last, unless it is over.
     number: Option<u32>,
+    /// How often the eventfd was set since it was cleared, or will be in a moment, by the owner itself
+    /// or in answer to a sleep that it announced.
+    answered: u32,
 }
 
 /// Starts the thread that sleeps at `bell`. The descriptor is set: there may be something to see to.
@@ -154,7 +168,7 @@ pub(crate) fn start(bell: Bell) -> Result<Box<dyn Polled>> {
     let fd = EventFd::from_value_and_flags(1, flags)
         .map_err(|errno| bell.failure(SysError { call: "eventfd", errno }))?;
     let (stop, failed) = (AtomicBool::new(false), AtomicI32::new(0));
-    let shared = Arc::new(Shared { fd, bell, stop, failed });
+    let shared = Arc::new(Shared { fd, bell, stop, failed, cleared: AtomicU32::new(0) });
     // A thread begins with the mask of who starts it.
     let mut before = SigSet::empty();
     let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before));
@@ -166,7 +180,24 @@ pub(crate) fn start(bell: Bell) -> Result<Box<dyn Polled>> {
         let errno = Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EAGAIN as i32));
         bell.failure(SysError { call: "clone", errno })
     })?;
-    Ok(Box::new(Carried { shared, thread: Some(thread), pid: std::process::id(), number: None }))
+    let (thread, pid) = (Some(thread), std::process::id());
+    Ok(Box::new(Carried { shared, thread, pid, number: None, answered: 1 }))
+}
+
+impl Carried {
+    /// Forgets the sleep that was announced last, if it was answered.
+    fn count_answer(&mut self, doorbell: &Doorbell) {
+        if self.number.is_some_and(|number| doorbell.is_answered(number)) {
+            self.number = None;
+            self.answered += 1;
+        }
+    }
+
+    /// Sets the eventfd by itself.
+    fn set(&mut self) {
+        self.shared.set();
+        self.answered += 1;
+    }
 }
 
 impl Polled for Carried {
@@ -181,8 +212,13 @@ impl Polled for Carried {
             self.disarm(doorbell);
             return Ok(Waited::Ready);
         }
-        self.number = doorbell.arm(need, &*self.shared, || ready(Look::Last))?;
-        if self.number.is_none() {
+        self.count_answer(doorbell);
+        let armed = doorbell.arm(need, &*self.shared, || ready(Look::Last));
+        let interrupted = self.shared.cleared.load(Ordering::Relaxed) > self.answered;
+        self.number = armed.as_ref().ok().copied().flatten();
+        // Where it was set again, that is the owner's; but what interrupts is still to be heard of.
+        self.answered = u32::from(self.number.is_none() && !interrupted);
+        if armed?.is_none() {
             return Ok(Waited::Ready);
         }
         if let Err(e) = self.shared.check() {
@@ -190,7 +226,13 @@ impl Polled for Carried {
             return Err(e);
         }
         let left = match deadline.left() {
-            Some(left) if left.is_zero() => return Ok(Waited::TimedOut),
+            Some(left) if left.is_zero() => {
+                if interrupted {
+                    self.set(); // for the poll that comes next
+                }
+                return Ok(Waited::TimedOut);
+            }
+            _ if interrupted => return Ok(Waited::Woken),
             // Rounded up, and as long as it takes.
             Some(left) => PollTimeout::try_from(left + core::time::Duration::from_micros(999))
                 .unwrap_or(PollTimeout::MAX),
@@ -202,13 +244,24 @@ impl Polled for Carried {
                 self.disarm(doorbell);
                 Ok(Waited::Ready)
             }
-            _ => self.shared.check().map(|()| Waited::Woken),
+            _ => {
+                // Whatever set it is heard of now; and it stays set, until a look finds nothing.
+                let sets = self.shared.take();
+                if sets > 0 {
+                    self.shared.set();
+                }
+                self.number = self.number.filter(|number| !doorbell.is_answered(*number));
+                self.answered = sets.min(1);
+                self.shared.check().map(|()| Waited::Woken)
+            }
         }
     }
 
     fn disarm(&mut self, doorbell: &Doorbell) {
+        self.count_answer(doorbell);
         if let Some(number) = self.number.take() {
             doorbell.disarm(number, &*self.shared);
+            self.answered += 1;
         }
     }
 

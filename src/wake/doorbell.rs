@@ -143,11 +143,16 @@ impl Doorbell {
     /// Ends the sleep of that number, should nobody have answered it: there was work before it was rung
     /// for. `flag` is set then, and nobody needs to ring.
     pub(crate) fn disarm(&self, number: u32, flag: &impl Flag) {
-        // Relaxed, as in `answer`.
-        if self.awaiting.load(Ordering::Relaxed) == number {
+        if !self.is_answered(number) {
             self.withdraw(number);
             flag.set();
         }
+    }
+
+    /// Did somebody answer the sleep of that number, which this thread announced?
+    pub(crate) fn is_answered(&self, number: u32) -> bool {
+        // Relaxed, as in `answer`.
+        self.awaiting.load(Ordering::Relaxed) != number
     }
 
     /// Does somebody sleep here, as far as the words tell? A hint: nothing is ordered by it.
