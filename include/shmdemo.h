@@ -8,6 +8,8 @@
  *
  *     cc program.c $(pkg-config --cflags --libs shmdemo)
  *
+ * C++ has shmdemo.hpp, which owns handles, and throws or not, as you like.
+ *
  * Sending:                                      Receiving:
  *
  *     shmdemo_producer *p;                          shmdemo_consumer *c;
@@ -97,6 +99,26 @@ uint32_t shmdemo_version_number(void);
 /* shmdemo_producer_wake() or shmdemo_consumer_wake() ended the wait. */
 #define SHMDEMO_WOKEN (-128)
 
+/* The same as an enum: for debuggers, and for a switch that the compiler looks through. */
+enum shmdemo_code {
+	SHMDEMO_CODE_OK = SHMDEMO_OK,
+	SHMDEMO_CODE_USAGE = SHMDEMO_USAGE,
+	SHMDEMO_CODE_TOO_LONG = SHMDEMO_TOO_LONG,
+	SHMDEMO_CODE_UNAVAILABLE = SHMDEMO_UNAVAILABLE,
+	SHMDEMO_CODE_CANT_CREATE = SHMDEMO_CANT_CREATE,
+	SHMDEMO_CODE_BUSY = SHMDEMO_BUSY,
+	SHMDEMO_CODE_NOT_OURS = SHMDEMO_NOT_OURS,
+	SHMDEMO_CODE_PERMISSION = SHMDEMO_PERMISSION,
+	SHMDEMO_CODE_WOKEN = SHMDEMO_WOKEN
+};
+
+/* Before what loses a message if nobody looks at its result: the compiler warns. */
+#if defined(__GNUC__)
+#define SHMDEMO_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define SHMDEMO_MUST_CHECK
+#endif
+
 /* Text of the last call that failed in this thread; "" if none did. It is the library's and valid
  * until the next failing call in this thread; at most 511 bytes. */
 const char *shmdemo_last_error(void);
@@ -162,8 +184,9 @@ typedef struct shmdemo_producer shmdemo_producer;
  * channel; a wait in here cannot be ended otherwise. *producer is NULL after an error.
  * Errors: SHMDEMO_USAGE, SHMDEMO_BUSY (no channel or no lane in time), SHMDEMO_CANT_CREATE,
  * SHMDEMO_PERMISSION, SHMDEMO_NOT_OURS, SHMDEMO_UNAVAILABLE. */
-int shmdemo_producer_open(shmdemo_producer **producer, const struct shmdemo_options *options,
-			  int32_t timeout_ms);
+SHMDEMO_MUST_CHECK int shmdemo_producer_open(shmdemo_producer **producer,
+					     const struct shmdemo_options *options,
+					     int32_t timeout_ms);
 
 /* Wakes the consumer if anything was sent, gives the lane back, detaches and frees. Messages
  * stay in the channel. NULL is allowed. */
@@ -175,32 +198,32 @@ void shmdemo_producer_close(shmdemo_producer *producer);
  * SHMDEMO_USAGE, SHMDEMO_NOT_OURS, SHMDEMO_UNAVAILABLE: the channel was removed with this message
  * in it or others that were not received; close and open again. That is looked for, with two
  * system calls, by every call that wakes the consumer: not with SHMDEMO_QUIETLY. */
-int shmdemo_producer_send(shmdemo_producer *producer, const void *data, size_t len, uint32_t flags,
-			  int32_t timeout_ms);
+SHMDEMO_MUST_CHECK int shmdemo_producer_send(shmdemo_producer *producer, const void *data,
+					     size_t len, uint32_t flags, int32_t timeout_ms);
 
 /* Reserves room for one message of at most len bytes, to be written in place: *data is its first
  * byte in the segment, 8-byte aligned, the caller's to write until the commit. A second
  * reservation takes the place of the first; one that is never committed sends nothing.
  * Errors: as shmdemo_producer_send(); *data is NULL then. */
-int shmdemo_producer_reserve(shmdemo_producer *producer, size_t len, int32_t timeout_ms,
-			     void **data);
+SHMDEMO_MUST_CHECK int shmdemo_producer_reserve(shmdemo_producer *producer, size_t len,
+						int32_t timeout_ms, void **data);
 
 /* Sends the first len bytes of what was reserved as one message, at one instant: a process killed
  * before has sent nothing, one killed after has sent all of it.
  * Errors: SHMDEMO_USAGE (nothing is reserved, or less than len), SHMDEMO_NOT_OURS,
  * SHMDEMO_UNAVAILABLE as in shmdemo_producer_send(). */
-int shmdemo_producer_commit(shmdemo_producer *producer, size_t len, uint32_t flags);
+SHMDEMO_MUST_CHECK int shmdemo_producer_commit(shmdemo_producer *producer, size_t len, uint32_t flags);
 
 /* Wakes the consumer if it sleeps, also where another program wrote into the words that this
  * depends on: after SHMDEMO_QUIETLY, and before a long wait for something else.
  * A few system calls. Errors: SHMDEMO_USAGE, SHMDEMO_UNAVAILABLE as in shmdemo_producer_send(). */
-int shmdemo_producer_ring(shmdemo_producer *producer);
+SHMDEMO_MUST_CHECK int shmdemo_producer_ring(shmdemo_producer *producer);
 
 /* Before the end: 0 if all that was sent is received or waits in a channel that goes on. Where
  * the consumer is about to remove the channel, waits until it is done.
  * Errors: SHMDEMO_UNAVAILABLE (the channel was removed and not all was received), SHMDEMO_BUSY
  * (the time is over), SHMDEMO_WOKEN, SHMDEMO_USAGE, SHMDEMO_NOT_OURS. */
-int shmdemo_producer_finish(shmdemo_producer *producer, int32_t timeout_ms);
+SHMDEMO_MUST_CHECK int shmdemo_producer_finish(shmdemo_producer *producer, int32_t timeout_ms);
 
 /* A descriptor for poll(2), epoll(7), select(2): readable (POLLIN, not POLLOUT) while there may be room:
  * until a send or reserve with timeout_ms 0 has returned SHMDEMO_BUSY, and again from when half of the
@@ -224,6 +247,12 @@ typedef struct shmdemo_consumer shmdemo_consumer;
 #define SHMDEMO_KIND_DATA 1u /* a message */
 #define SHMDEMO_KIND_END 2u  /* a producer's End record; its bytes are the end word */
 
+/* The same as an enum. */
+enum shmdemo_kind {
+	SHMDEMO_RECORD_DATA = SHMDEMO_KIND_DATA,
+	SHMDEMO_RECORD_END = SHMDEMO_KIND_END
+};
+
 /* One record. This struct does not grow within one SONAME. */
 struct shmdemo_record {
 	const void *data; /* its first byte, 8-byte aligned in the segment; or the buffer */
@@ -237,8 +266,9 @@ struct shmdemo_record {
  * waits. *consumer is NULL after an error.
  * Errors: SHMDEMO_BUSY (the text names the pid of the server there is), and those of
  * shmdemo_producer_open(). */
-int shmdemo_consumer_open(shmdemo_consumer **consumer, const struct shmdemo_options *options,
-			  int32_t timeout_ms);
+SHMDEMO_MUST_CHECK int shmdemo_consumer_open(shmdemo_consumer **consumer,
+					     const struct shmdemo_options *options,
+					     int32_t timeout_ms);
 
 /* Gives the role back, detaches and frees. What was not released stays for the next consumer, and
  * what was only peeked at comes again. NULL is allowed. */
@@ -268,7 +298,7 @@ int shmdemo_consumer_fd(shmdemo_consumer *consumer);
  * Errors: SHMDEMO_USAGE, SHMDEMO_NOT_OURS: a lane is damaged, which the text names with the field,
  * once; it is set aside, what was in it is lost, and the next call goes on with the others. It comes
  * back when its next producer has made it anew. */
-int shmdemo_consumer_peek(shmdemo_consumer *consumer, struct shmdemo_record *record);
+SHMDEMO_MUST_CHECK int shmdemo_consumer_peek(shmdemo_consumer *consumer, struct shmdemo_record *record);
 
 /* Releases all records peeked at: they leave the channel, and producers that wait for room are
  * woken. Errors: SHMDEMO_USAGE. */
@@ -277,7 +307,14 @@ int shmdemo_consumer_release(shmdemo_consumer *consumer);
 /* Releases the count oldest of the records peeked at, or all if there are fewer; the others stay
  * valid, and more can be peeked at. Errors: SHMDEMO_USAGE, SHMDEMO_NOT_OURS: a producer changed what
  * was peeked at, and its lane is set aside; the others' records are released. */
-int shmdemo_consumer_release_first(shmdemo_consumer *consumer, size_t count);
+SHMDEMO_MUST_CHECK int shmdemo_consumer_release_first(shmdemo_consumer *consumer, size_t count);
+
+/* Goes back to the oldest record that is not released: what was peeked at since comes again, in order
+ * within its lane. Errors: SHMDEMO_USAGE. */
+int shmdemo_consumer_rewind(shmdemo_consumer *consumer);
+
+/* How many records were peeked at and not released, 0 or above. Errors: SHMDEMO_USAGE. */
+int shmdemo_consumer_held(shmdemo_consumer *consumer);
 
 /* 1: there is a record which the last peek did not give, since between the oldest one held and it lie
  * more changes of lane than options.lane_changes: release some. 0: not so. Errors: SHMDEMO_USAGE. */
@@ -287,8 +324,9 @@ int shmdemo_consumer_must_release(shmdemo_consumer *consumer);
  * 0: none in time. A process killed in here loses nothing that it has not returned from.
  * Errors: SHMDEMO_TOO_LONG (record->len is larger than size; the record stays), SHMDEMO_USAGE (records
  * were peeked at and not released), and those of shmdemo_consumer_wait(). */
-int shmdemo_consumer_receive(shmdemo_consumer *consumer, void *buffer, size_t size,
-			     struct shmdemo_record *record, int32_t timeout_ms);
+SHMDEMO_MUST_CHECK int shmdemo_consumer_receive(shmdemo_consumer *consumer, void *buffer,
+						size_t size, struct shmdemo_record *record,
+						int32_t timeout_ms);
 
 /* The way to end a channel, without losing a message: shmdemo_consumer_closing() tells the
  * producers and looks at nothing that is sent after it; then peek and release what there is;

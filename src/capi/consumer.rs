@@ -184,6 +184,27 @@ pub unsafe extern "C" fn shmdemo_consumer_release_first(
     })
 }
 
+/// Goes back to the oldest record that is not released.
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_consumer_rewind(consumer: *mut shmdemo_consumer) -> c_int {
+    fault::call("shmdemo_consumer_rewind", || {
+        // SAFETY: the caller's promise.
+        let (_, consumer) = unsafe { work(consumer) }?;
+        consumer.rewind()?;
+        Ok(SHMDEMO_OK)
+    })
+}
+
+/// How many records were looked at and not released?
+#[no_mangle]
+pub unsafe extern "C" fn shmdemo_consumer_held(consumer: *mut shmdemo_consumer) -> c_int {
+    fault::call("shmdemo_consumer_held", || {
+        // SAFETY: the caller's promise.
+        let (_, consumer) = unsafe { work(consumer) }?;
+        Ok(c_int::try_from(consumer.held()).unwrap_or(c_int::MAX))
+    })
+}
+
 /// Have records to be released before more can be looked at? 1: yes, 0: no.
 #[no_mangle]
 pub unsafe extern "C" fn shmdemo_consumer_must_release(consumer: *mut shmdemo_consumer) -> c_int {
@@ -230,7 +251,7 @@ pub unsafe extern "C" fn shmdemo_consumer_receive(
         unsafe { record.write(shmdemo_record { data: null(), ..found }) };
         if found.len > size {
             // It comes again.
-            consumer.release_within(0, 1)?;
+            consumer.rewind()?;
             return Err(Fault::Buffer { len: found.len, size });
         }
         if found.len > 0 {

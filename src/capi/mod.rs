@@ -25,10 +25,11 @@ use waker::Waker;
 
 pub use consumer::{
     shmdemo_consumer, shmdemo_consumer_close, shmdemo_consumer_closing, shmdemo_consumer_fd,
-    shmdemo_consumer_must_release, shmdemo_consumer_open, shmdemo_consumer_peek,
-    shmdemo_consumer_receive, shmdemo_consumer_release, shmdemo_consumer_release_first,
-    shmdemo_consumer_remove, shmdemo_consumer_wait, shmdemo_consumer_wake, shmdemo_record,
-    SHMDEMO_KIND_DATA, SHMDEMO_KIND_END,
+    shmdemo_consumer_held, shmdemo_consumer_must_release, shmdemo_consumer_open,
+    shmdemo_consumer_peek, shmdemo_consumer_receive, shmdemo_consumer_release,
+    shmdemo_consumer_release_first, shmdemo_consumer_remove, shmdemo_consumer_rewind,
+    shmdemo_consumer_wait, shmdemo_consumer_wake, shmdemo_record, SHMDEMO_KIND_DATA,
+    SHMDEMO_KIND_END,
 };
 pub use fault::{shmdemo_last_errno, shmdemo_last_error, shmdemo_strerror};
 pub use options::{

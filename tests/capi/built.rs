@@ -73,6 +73,25 @@ pub fn built() -> Option<&'static Built> {
     built.as_ref().map_err(|why| skipped(why)).ok()
 }
 
+/// The same with the C++ programs; None where there is no C++ compiler.
+pub fn built_cpp() -> Option<&'static Built> {
+    static MADE: OnceLock<bool> = OnceLock::new();
+    let built = built()?;
+    let made = MADE.get_or_init(|| {
+        let has = there("c++");
+        if has {
+            let mut make = make("examples-cpp");
+            make.arg("CARGO=:").arg(format!("EXAMPLES={}", built.programs.display()));
+            tool(make);
+        }
+        has
+    });
+    if !made {
+        skipped("no c++");
+    }
+    made.then_some(built)
+}
+
 /// Runs a tool to its good end; what it prints.
 #[track_caller]
 pub fn tool(mut command: Command) -> String {

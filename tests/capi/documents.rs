@@ -14,16 +14,27 @@ const PAGES: [(&str, &str); 4] = [
     ("shmdemo_status_read.3", include_str!("../../man/shmdemo_status_read.3")),
 ];
 
-/// The header without comments.
+/// The header without comments, and without the word for the compiler's warning.
 fn code() -> String {
-    HEADER.split("/*").map(|part| part.rsplit("*/").next().unwrap()).collect()
+    let code: String = HEADER.split("/*").map(|part| part.rsplit("*/").next().unwrap()).collect();
+    code.replace("\nSHMDEMO_MUST_CHECK ", "\n")
+}
+
+/// Its enums, whose names stand for the constants: `SHMDEMO_CODE_OK = SHMDEMO_OK`.
+fn enums() -> Vec<(String, String)> {
+    let code = code();
+    let bodies = code.split("\nenum ").skip(1).filter_map(|one| one.split(['{', '}']).nth(1));
+    let members = bodies.flat_map(|body| body.split(','));
+    let pairs = members.filter_map(|member| member.split_once('='));
+    pairs.map(|(name, value)| (name.trim().to_string(), value.trim().to_string())).collect()
 }
 
 /// The header's declarations, each on one line: `int shmdemo_remove(const …, uint32_t flags)`.
 fn prototypes() -> BTreeSet<String> {
     let code = code();
     let plain = code.lines().filter(|line| !line.starts_with(['#', 'e', '}']));
-    let plain: Vec<&str> = plain.collect();
+    let plain: Vec<&str> =
+        plain.filter(|line| !line.trim_start().starts_with("SHMDEMO_")).collect();
     plain
         .join(" ")
         .split(';')
@@ -52,7 +63,7 @@ fn constants() -> Vec<(String, String)> {
     let defines = code.lines().filter_map(|line| line.strip_prefix("#define SHMDEMO_"));
     defines
         .filter_map(|line| line.split_once(' '))
-        .filter(|(name, _)| !name.starts_with("VERSION"))
+        .filter(|(name, _)| !name.starts_with("VERSION") && *name != "MUST_CHECK")
         .map(|(name, value)| (format!("SHMDEMO_{name}"), value.trim().to_string()))
         .collect()
 }
@@ -92,6 +103,26 @@ fn the_header_is_read_right() {
     let wanted = ["shmdemo_options", "shmdemo_record", "shmdemo_lane_status", "shmdemo_status"];
     assert_eq!(names, wanted);
     assert!(structs[3].1.contains(&"gid".into()) && structs[3].1.contains(&"lane".into()));
+}
+
+#[test]
+fn the_enums_are_the_constants_by_other_names() {
+    let enums = enums();
+    for (prefix, of) in [("SHMDEMO_CODE_", "SHMDEMO_"), ("SHMDEMO_RECORD_", "SHMDEMO_KIND_")] {
+        let members: Vec<_> = enums.iter().filter(|(name, _)| name.starts_with(prefix)).collect();
+        for (name, value) in &members {
+            assert_eq!(&name.replace(prefix, of), value);
+        }
+        // Each code, which are those below 0, and SHMDEMO_OK; each kind.
+        let constants = constants();
+        let all = constants.iter().filter(|(name, value)| match of {
+            "SHMDEMO_" => {
+                name == "SHMDEMO_OK" || value.starts_with("(-") && name != "SHMDEMO_NOBODY"
+            }
+            _ => name.starts_with(of),
+        });
+        assert_eq!(members.len(), all.count());
+    }
 }
 
 #[test]
@@ -199,6 +230,9 @@ fn interface(folder: &Folder) -> String {
     list += &tool(Command::new(folder.0.join("layout")));
     for (name, value) in constants() {
         list += &format!("{name} {value}\n");
+    }
+    for (name, value) in enums() {
+        list += &format!("{name} = {value}\n");
     }
     list
 }

@@ -37,7 +37,13 @@ fn install_copies_what_is_built_and_says_so_where_nothing_is() {
     // Built already: another user, with another cargo or none, installs the same.
     tool(make_without_cargo("install", &to));
     let there = files(&to.0);
-    for file in ["include/shmdemo.h", "lib/libshmdemo.so.0", "lib/pkgconfig/shmdemo.pc"] {
+    for file in [
+        "include/shmdemo.h",
+        "include/shmdemo.hpp",
+        "lib/libshmdemo.so.0",
+        "lib/pkgconfig/shmdemo.pc",
+        "lib/cmake/shmdemo/shmdemo-config.cmake",
+    ] {
         assert!(there.contains(&format!("./usr/{file}")), "{there:?}");
     }
     // And takes all of it away again, but nothing of others.
@@ -65,6 +71,109 @@ fn check_runs_the_checks_and_clean_takes_away_what_was_built() {
     std::fs::write(out.0.join("OUT/other"), "").expect("a file");
     run("clean");
     assert_eq!(files(&out.0), ["./OUT/other"]);
+}
+
+/// A program of another project's, which finds the library by CMake: shared and static, installed at its
+/// place, moved elsewhere, and in the folder of a target system.
+#[test]
+fn a_program_built_with_cmake() {
+    let Some(built) = built() else { return };
+    if !there("cmake") || !there("c++") {
+        return skipped("no cmake or no c++");
+    }
+    let folder = Folder::new();
+    let at = |name: &str| folder.0.join(name);
+    std::fs::write(
+        at("CMakeLists.txt"),
+        "cmake_minimum_required(VERSION 3.13)\nproject(other C CXX)\n\
+         find_package(shmdemo ${WANTED} CONFIG REQUIRED)\n\
+         set(CMAKE_CXX_STANDARD 17)\n\
+         foreach(kind shmdemo static)\n\
+         if(TARGET shmdemo::${kind})\n\
+         add_executable(c_${kind} producer.c)\nadd_executable(cpp_${kind} producer.cpp)\n\
+         target_link_libraries(c_${kind} shmdemo::${kind})\n\
+         target_link_libraries(cpp_${kind} shmdemo::${kind})\n\
+         endif()\nendforeach()\n",
+    )
+    .expect("a file");
+    std::fs::write(at("producer.c"), include_str!("../../examples/c/producer.c")).expect("a file");
+    std::fs::write(at("producer.cpp"), include_str!("../../examples/cpp/producer.cpp"))
+        .expect("a file");
+    let configure = |args: &[String]| {
+        let _ = std::fs::remove_dir_all(at("build"));
+        let mut cmake = words("cmake -S . -B build");
+        cmake.current_dir(&folder.0).args(args);
+        let out = cmake.output().expect("cmake");
+        (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let (line, last) = version.rsplit_once('.').expect("a version");
+    let newer = format!("{line}.{}", last.parse::<u32>().expect("a number") + 1);
+    let prefix = |to: &Path| format!("-DCMAKE_PREFIX_PATH={}", to.join("usr").display());
+    let wants = |what: &str| format!("-DWANTED={what}");
+    for (wanted, found) in [(newer.as_str(), false), ("99", false), ("0.0.1", false), (line, true)]
+    {
+        let (good, said) = configure(&[prefix(&built.stage), wants(wanted)]);
+        assert_eq!(good, found, "{wanted}: {said}");
+        assert!(good || said.contains(version), "{wanted}: {said}");
+    }
+    // Moved, with all of it, and without the archive; then as a root file system.
+    let moved = at("moved");
+    std::fs::create_dir(&moved).expect("a folder");
+    tool({
+        let mut copy = words("cp -a");
+        copy.arg(built.stage.join("usr")).arg(&moved);
+        copy
+    });
+    let root = vec![format!("-DCMAKE_SYSROOT={}", moved.display())];
+    let root = [root, vec!["-DCMAKE_FIND_ROOT_PATH_MODE_PACKAGE=ONLY".into()]].concat();
+    let known = [built.stage.join("usr/lib"), moved.join("usr/lib")];
+    for (args, from, kinds) in [
+        (vec![prefix(&built.stage), wants(version)], &built.stage, &["shmdemo", "static"][..]),
+        (vec![prefix(&moved)], &moved, &["shmdemo", "static"]),
+        (vec![prefix(&moved)], &moved, &["shmdemo"]),
+    ] {
+        if kinds.len() == 1 {
+            std::fs::remove_file(moved.join("usr/lib/libshmdemo.a")).expect("an archive");
+        }
+        let (good, said) = configure(&args);
+        assert!(good, "{said}");
+        let mut build = words("cmake --build build");
+        build.current_dir(&folder.0);
+        tool(build);
+        for kind in ["shmdemo", "static"] {
+            for face in ["c", "cpp"] {
+                let program = at("build").join(format!("{face}_{kind}"));
+                assert_eq!(program.exists(), kinds.contains(&kind), "{args:?}");
+                if !program.exists() {
+                    continue;
+                }
+                let mut readelf = words("readelf -d");
+                readelf.arg(&program);
+                let needs = tool(readelf);
+                assert_eq!(needs.contains("[libshmdemo.so.0]"), kind == "shmdemo", "{needs}");
+                let other = known.iter().find(|lib| !lib.starts_with(from)).expect("two");
+                assert!(!needs.contains(other.to_str().expect("text")), "{needs}");
+                let channel = Channel::new();
+                let server = channel.running(&["--persist"]);
+                let mut producer = Command::new(program);
+                producer.arg(channel.key.to_string()).args(["hello", ""]);
+                run(producer, b"").expect(0);
+                server.wait_stdout("both", |out| out == b"hello\n\n");
+            }
+        }
+    }
+    // In a root file system without a C library nothing can be linked; what is found says enough.
+    let script = "cmake_minimum_required(VERSION 3.13)\nproject(other NONE)\n\
+                  find_package(shmdemo CONFIG REQUIRED)\n\
+                  get_target_property(at shmdemo::shmdemo LOCATION)\nmessage(FATAL_ERROR \"at ${at}\")\n";
+    std::fs::write(at("CMakeLists.txt"), script).expect("a file");
+    let (_, said) = configure(&root);
+    let place = format!(
+        "at {}/usr/lib/libshmdemo.so.{version}",
+        moved.canonicalize().expect("a folder").display()
+    );
+    assert!(said.contains(&place), "{said}");
 }
 
 /// What pkg-config prints for a static program, with the installed folder's names.

@@ -3,7 +3,7 @@
 //!
 //! On a board there is no compiler: there the C programs are found like the two programs.
 
-use super::built::{built, make, there, tool, words};
+use super::built::{built, built_cpp, make, there, tool, words};
 use crate::support::{find_program, numbered, run, skipped, Channel, Proc};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use std::collections::BTreeSet;
@@ -11,9 +11,13 @@ use std::process::Command;
 
 const HEADER: &str = include_str!("../../include/shmdemo.h");
 
-/// A C program: beside the test or in PATH, else built here.
+/// The languages that the examples are written in, by their names' beginning.
+const FACES: [&str; 2] = ["c", "cpp"];
+
+/// A C or C++ program: beside the test or in PATH, else built here.
 fn program(name: &str, channel: &Channel, args: &[&str]) -> Option<Command> {
-    let found = find_program(name).or_else(|| built().map(|built| built.programs.join(name)));
+    let build = if name.starts_with("cpp_") { built_cpp } else { built };
+    let found = find_program(name).or_else(|| build().map(|built| built.programs.join(name)));
     let mut command = Command::new(found?);
     command.arg(channel.key.to_string()).args(args);
     Some(command)
@@ -147,8 +151,14 @@ fn every_function_used_rightly_and_wrongly() {
 
 #[test]
 fn c_sends_to_our_server() {
+    FACES.into_iter().for_each(c_sends_to_our_server_by);
+}
+
+fn c_sends_to_our_server_by(face: &str) {
     let channel = Channel::new();
-    let Some(producer) = program("c_producer", &channel, &["hello", "", "two words"]) else {
+    let Some(producer) =
+        program(&format!("{face}_producer"), &channel, &["hello", "", "two words"])
+    else {
         return;
     };
     let server = channel.running(&[]);
@@ -170,8 +180,12 @@ fn c_sends_before_there_is_a_server() {
 
 #[test]
 fn c_receives_from_our_client_until_it_is_told_to_stop() {
+    FACES.into_iter().for_each(c_receives_from_our_client_until_it_is_told_to_stop_by);
+}
+
+fn c_receives_from_our_client_until_it_is_told_to_stop_by(face: &str) {
     let channel = Channel::new();
-    let Some(consumer) = program("c_consumer", &channel, &["-1"]) else { return };
+    let Some(consumer) = program(&format!("{face}_consumer"), &channel, &["-1"]) else { return };
     let consumer = Proc::spawn(consumer);
     channel.await_holder(&consumer);
     let wanted = numbered(5000);
@@ -182,17 +196,21 @@ fn c_receives_from_our_client_until_it_is_told_to_stop() {
     assert_eq!((out.expect(0).stdout.len(), &out.stderr[..]), (wanted.len(), ""));
     // The channel stays for the next one, and a time without messages ends that.
     run(channel.client(&[]), b"late\n").expect(0);
-    let next = program("c_consumer", &channel, &["0"]).expect("found before");
+    let next = program(&format!("{face}_consumer"), &channel, &["0"]).expect("found before");
     assert_eq!(run(next, b"").expect(0).text(), "late\n");
 }
 
 #[test]
 fn a_killed_c_consumer_leaves_its_role_and_every_message() {
+    FACES.into_iter().for_each(a_killed_c_consumer_leaves_its_role_and_every_message_by);
+}
+
+fn a_killed_c_consumer_leaves_its_role_and_every_message_by(face: &str) {
     let channel = Channel::new();
-    let Some(consumer) = program("c_consumer", &channel, &["-1"]) else { return };
+    let Some(consumer) = program(&format!("{face}_consumer"), &channel, &["-1"]) else { return };
     let consumer = Proc::spawn(consumer);
     channel.await_holder(&consumer);
-    let producer = program("c_producer", &channel, &["one"]).expect("built with it");
+    let producer = program(&format!("{face}_producer"), &channel, &["one"]).expect("built with it");
     run(producer, b"").expect(0);
     consumer.wait_stdout("the first", |out| out == b"one\n");
     consumer.stop();
@@ -205,8 +223,14 @@ fn a_killed_c_consumer_leaves_its_role_and_every_message() {
 
 #[test]
 fn in_place_and_in_batches() {
+    FACES.into_iter().for_each(in_place_and_in_batches_by);
+}
+
+fn in_place_and_in_batches_by(face: &str) {
     let channel = Channel::new();
-    let Some(zero_copy) = program("c_zero_copy", &channel, &["100000"]) else { return };
+    let Some(zero_copy) = program(&format!("{face}_zero_copy"), &channel, &["100000"]) else {
+        return;
+    };
     let out = run(zero_copy, b"");
     // 15 values from n to n + 14 for every n below 100000.
     let sum: u64 = (0..100_000_u64).map(|n| 15 * n + 105).sum();
@@ -216,8 +240,12 @@ fn in_place_and_in_batches() {
 
 #[test]
 fn in_an_event_loop() {
+    FACES.into_iter().for_each(in_an_event_loop_by);
+}
+
+fn in_an_event_loop_by(face: &str) {
     let channel = Channel::new();
-    let Some(event_loop) = program("c_event_loop", &channel, &[]) else { return };
+    let Some(event_loop) = program(&format!("{face}_event_loop"), &channel, &[]) else { return };
     let mut event_loop = Proc::spawn(event_loop);
     channel.await_holder(&event_loop);
     run(channel.client(&[]), b"one\n").expect(0);
@@ -230,7 +258,8 @@ fn in_an_event_loop() {
     let out = event_loop.finish();
     assert_eq!((out.expect(0).stdout == wanted, &out.stderr[..]), (true, ""));
     // And when the channel goes away.
-    let mut event_loop = Proc::spawn(program("c_event_loop", &channel, &[]).expect("found before"));
+    let mut event_loop =
+        Proc::spawn(program(&format!("{face}_event_loop"), &channel, &[]).expect("found before"));
     channel.await_holder(&event_loop);
     run(channel.sub("remove", &["--force"]), b"").expect(0);
     event_loop.finish_with_stdin().fails(69, &["eidrm"]);
@@ -267,6 +296,87 @@ fn among_a_socket_and_a_timer() {
     let wanted = String::from_utf8_lossy(&wanted);
     let wanted: Vec<&str> = ["one"].into_iter().chain(wanted.lines()).chain(["end"]).collect();
     assert_eq!(lines, wanted);
+}
+
+/// `shmdemo.hpp`, by each compiler and standard, with exceptions and without.
+#[test]
+fn every_function_of_the_cpp_header() {
+    let Some(built) = built() else { return };
+    let source = built.stage.join("checks.cpp");
+    std::fs::write(&source, include_str!("checks.cpp")).expect("a source file");
+    let mut flags: Vec<String> = vec![format!("-I{}", built.stage.join("usr/include").display())];
+    flags.extend(
+        "-pedantic -Wall -Wextra -Wconversion -Wold-style-cast -Werror"
+            .split(' ')
+            .map(String::from),
+    );
+    for compiler in ["g++", "clang++"] {
+        if !there(compiler) {
+            skipped(&format!("no {compiler}"));
+            continue;
+        }
+        for (standard, throws, fewest) in
+            [("-std=c++17", true, 220), ("-std=c++20", true, 225), ("-std=c++17", false, 160)]
+        {
+            let checks = built.programs.join(format!("{compiler}{standard}{throws}"));
+            let mut build = Command::new(compiler);
+            build.arg(standard).args(&flags).arg("-o").arg(&checks).arg(&source);
+            build.args(if throws { None } else { Some("-fno-exceptions") });
+            build.arg(built.lib("libshmdemo.a")).args(["-lpthread", "-ldl"]);
+            tool(build);
+            let channel = Channel::new();
+            let mut checks = Command::new(checks);
+            checks.arg(channel.key.to_string());
+            let out = run(checks, b"");
+            let text = out.expect(0).text();
+            let count = text.split(' ').next().and_then(|n| n.parse::<u32>().ok());
+            assert!(count.is_some_and(|n| n >= fewest), "{compiler} {standard}: {text}");
+            channel.assert_gone();
+        }
+    }
+}
+
+/// What nobody may forget to look at, the compiler asks for.
+#[test]
+fn a_result_that_is_not_looked_at_is_warned_of() {
+    let Some(built) = built() else { return };
+    let compile = |compiler: &str, file: &str, text: &str| {
+        std::fs::write(built.stage.join(file), text).expect("a source file");
+        let mut cc = words(compiler);
+        cc.args(["-Wall", "-Werror", "-c", "-o", "/dev/null", "-I"]);
+        cc.arg(built.stage.join("usr/include")).arg(built.stage.join(file));
+        let out = cc.output().expect("a compiler");
+        (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let c = |call: &str| {
+        format!("#include <shmdemo.h>\nvoid f(shmdemo_producer *p, shmdemo_consumer *c);\n\
+                 void f(shmdemo_producer *p, shmdemo_consumer *c)\n{{ (void)p, (void)c; {call}; }}\n")
+    };
+    let cpp = |call: &str| {
+        format!("#include <shmdemo.hpp>\nvoid f(shmdemo::consumer &c, shmdemo::error &e);\n\
+                 void f(shmdemo::consumer &c, shmdemo::error &e)\n{{ (void)c, (void)e; {call}; }}\n")
+    };
+    for (call, warned) in [
+        ("shmdemo_producer_send(p, \"x\", 1, 0, -1)", true),
+        ("shmdemo_producer_finish(p, -1)", true),
+        ("shmdemo_consumer_release_first(c, 1)", true),
+        ("shmdemo_consumer_release(c)", false),
+    ] {
+        let (good, said) = compile("cc", "unused.c", &c(call));
+        assert_eq!((!good, said.contains("unused-result")), (warned, warned), "{call}: {said}");
+    }
+    if !there("c++") {
+        return skipped("no c++");
+    }
+    for (call, warned) in [
+        ("c.take()", true),
+        ("c.take(shmdemo::at_once, e)", true),
+        ("c.release(e)", true),
+        ("c.release()", false),
+    ] {
+        let (good, said) = compile("c++ -std=c++17", "unused.cpp", &cpp(call));
+        assert_eq!((!good, said.contains("unused-result")), (warned, warned), "{call}: {said}");
+    }
 }
 
 /// The event loops that other libraries have; where they are not installed, nothing is tried.
@@ -306,16 +416,21 @@ fn in_the_event_loops_of_other_libraries() {
 
 #[test]
 fn failures_have_the_exit_codes_of_the_programs() {
+    FACES.into_iter().for_each(failures_have_the_exit_codes_of_the_programs_by);
+}
+
+fn failures_have_the_exit_codes_of_the_programs_by(face: &str) {
     let channel = Channel::new();
-    let Some(consumer) = program("c_consumer", &channel, &["0"]) else { return };
+    let Some(consumer) = program(&format!("{face}_consumer"), &channel, &["0"]) else { return };
     let server = channel.running(&["--max-message", "5"]);
     run(consumer, b"").fails(75, &["shmdemo consumer open", &server.pid().to_string()]);
-    let producer = program("c_producer", &channel, &["12345", "123456"]).expect("built with it");
+    let producer = program(&format!("{face}_producer"), &channel, &["12345", "123456"])
+        .expect("built with it");
     run(producer, b"").fails(65, &["6 bytes", "5 bytes"]);
     server.wait_stdout("what fits", |out| out == b"12345\n");
     // A segment of somebody else's.
     let other = Channel::new();
     crate::support::raw::shm_create(other.key, 4096, 0o600);
-    let producer = program("c_producer", &other, &["x"]).expect("built with it");
+    let producer = program(&format!("{face}_producer"), &other, &["x"]).expect("built with it");
     run(producer, b"").fails(76, &["magic"]);
 }
