@@ -194,7 +194,8 @@ void shmdemo_producer_close(shmdemo_producer *producer);
 
 /* Sends a copy of len bytes at data (which may be NULL if len is 0) as one message. 0: it is in
  * the channel, whole. After an error nothing of it is. It ends a reservation.
- * Errors: SHMDEMO_TOO_LONG, SHMDEMO_BUSY (no room in time; counted as refused), SHMDEMO_WOKEN,
+ * Errors: SHMDEMO_TOO_LONG, SHMDEMO_BUSY (no room in time; counted as refused where there is no
+ * shmdemo_producer_fd(), which tells of room), SHMDEMO_WOKEN,
  * SHMDEMO_USAGE, SHMDEMO_NOT_OURS, SHMDEMO_UNAVAILABLE: the channel was removed with this message
  * in it or others that were not received; close and open again. That is looked for, with two
  * system calls, by every call that wakes the consumer: not with SHMDEMO_QUIETLY. */

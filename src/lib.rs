@@ -52,7 +52,7 @@
 //!
 //! The folder `examples` has more: `producer` and `consumer` (a pair), `zero_copy` (the kernel
 //! writes and reads the messages in place), `timeouts` (every wait that can end), `soak` (the pair
-//! under load). C and C++ programs use the same channels through `include/shmdemo.h`, which the
+//! under load), and `tokio`, a package of its own. C and C++ programs use the same channels through `include/shmdemo.h`, which the
 //! feature `capi` and `capi/Makefile` make a library of.
 //!
 //! # Threads

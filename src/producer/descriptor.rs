@@ -24,6 +24,12 @@ impl Producer {
         Ok(self.polled.insert(polled).descriptor())
     }
 
+    /// Was there a call of [`fd`](Self::fd)?
+    #[cfg(feature = "capi")]
+    pub(crate) fn polls(&self) -> bool {
+        self.polled.is_some()
+    }
+
     /// There is room: the descriptor is to be readable, should it not have been rung for.
     #[cold]
     pub(super) fn disarm(&mut self) {

@@ -364,6 +364,8 @@ static void throwing(std::int32_t key)
 			      p.send(std::string(200, 'x'), at_once);
 	      }) == errc::busy);
 	CHECK(thrown([&] { (void)p.reserve(200, at_once); }) == errc::busy);
+	// Who has a descriptor is told of room: nothing was given up.
+	CHECK(shmdemo::status(options).lane[0].refused == 0);
 	while (c.peek()) {
 	}
 	CHECK(!c.must_release() && c.held() == 4);

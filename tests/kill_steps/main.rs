@@ -8,6 +8,7 @@
 //!   from the first touch of the segment to the end of the call.
 //! * `sleepers`: the same with a peer asleep, who must be woken, by the sender, the receiver or its
 //!   death; and going to sleep itself.
+//! * `polled`: a server that sleeps in poll(2), and who sends to it.
 //! * `stopped`: not killed but stopped, on its way to ring or to sleep, while its peer goes on.
 //! * `roles`: creating, over half-made ones too, joining, claiming, giving back, mending, removing.
 //! * `shared_use`: reading from and writing for a C program of the demo, with its semaphore and without.
@@ -32,6 +33,8 @@ mod torture;
 
 #[cfg(target_arch = "x86_64")]
 mod messages;
+#[cfg(target_arch = "x86_64")]
+mod polled;
 #[cfg(target_arch = "x86_64")]
 mod programs;
 #[cfg(target_arch = "x86_64")]

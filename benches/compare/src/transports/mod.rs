@@ -18,6 +18,7 @@ pub fn all() -> Vec<Row> {
     vec![
         Row::of::<shmdemo::Shmdemo>(),
         Row::of::<shmdemo::Batched>(),
+        Row::of::<shmdemo::Polled>(),
         Row::of::<stream::Pipe>(),
         Row::of::<stream::PipeBatched>(),
         Row::of::<stream::Fifo>(),

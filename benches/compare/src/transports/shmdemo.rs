@@ -3,12 +3,17 @@
 use crate::message::LONGEST;
 use crate::transport::{Rx, Spec, Transport, Tx, Wait};
 use anyhow::{Context, Result};
-use shmdemo::{Channel, Consumer, Deadline, Geometry, Key, Options, Producer, Waited};
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use shmdemo::{Channel, Consumer, Deadline, Descriptor, Geometry, Key, Options, Producer, Waited};
+use std::os::fd::AsFd;
 
 /// Each message is sent and rung for by itself.
 pub struct Shmdemo;
 /// Rung for once per batch, as the program `shmdemo-client` does for what one read brings.
 pub struct Batched;
+
+/// Received in an event loop: poll(2) on the consumer's descriptor.
+pub struct Polled;
 
 /// Messages of a batch.
 const BATCH: u32 = 64;
@@ -24,6 +29,8 @@ pub struct Sender {
 pub struct Receiver {
     consumer: Consumer,
     wait: Wait,
+    /// Where it is waited for, in place of the consumer's own wait.
+    fd: Option<Descriptor>,
     buffer: [u8; LONGEST],
 }
 
@@ -40,7 +47,7 @@ fn sender(spec: &Spec, key: Key, every: u32) -> Result<Sender> {
 
 fn receiver(spec: &Spec, key: Key) -> Result<Receiver> {
     let consumer = Channel::open(&options(key), Deadline::Never)?.into_consumer()?;
-    Ok(Receiver { consumer, wait: spec.wait, buffer: [0; LONGEST] })
+    Ok(Receiver { consumer, wait: spec.wait, fd: None, buffer: [0; LONGEST] })
 }
 
 fn key(spec: &Spec, direction: u32) -> Result<Key> {
@@ -90,6 +97,31 @@ impl Transport for Batched {
     }
     fn rx(spec: &Spec, key: &Key) -> Result<Receiver> {
         receiver(spec, *key)
+    }
+    fn remove(_spec: &Spec, key: Key) {
+        remove(key);
+    }
+}
+
+impl Transport for Polled {
+    const NAME: &'static str = "shmdemo, by its descriptor";
+    type Link = Key;
+    type Tx = Sender;
+    type Rx = Receiver;
+
+    fn offers(wait: Wait) -> bool {
+        wait == Wait::Block
+    }
+    fn link(spec: &Spec, direction: u32) -> Result<Key> {
+        key(spec, direction)
+    }
+    fn tx(spec: &Spec, key: &Key) -> Result<Sender> {
+        sender(spec, *key, 1)
+    }
+    fn rx(spec: &Spec, key: &Key) -> Result<Receiver> {
+        let mut receiver = receiver(spec, *key)?;
+        receiver.fd = Some(receiver.consumer.fd()?);
+        Ok(receiver)
     }
     fn remove(_spec: &Spec, key: Key) {
         remove(key);
@@ -149,9 +181,13 @@ impl Rx for Receiver {
                 self.consumer.release();
                 return Ok(());
             }
-            match self.wait {
-                Wait::Spin => core::hint::spin_loop(),
-                Wait::Block => drop::<Waited>(self.consumer.wait(Deadline::Never)?),
+            match (self.wait, &self.fd) {
+                (Wait::Spin, _) => core::hint::spin_loop(),
+                (Wait::Block, None) => drop::<Waited>(self.consumer.wait(Deadline::Never)?),
+                (Wait::Block, Some(fd)) => {
+                    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+                    poll(&mut fds, PollTimeout::NONE)?;
+                }
             }
         }
     }
