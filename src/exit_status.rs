@@ -6,6 +6,7 @@ use crate::error::Error;
 use nix::errno::Errno;
 
 /// All went well.
+#[cfg(any(feature = "programs", feature = "capi"))]
 pub(crate) const OK: u8 = 0;
 /// Bad command line.
 pub(crate) const USAGE: u8 = 64;
@@ -25,7 +26,16 @@ pub(crate) const NOT_OURS: u8 = 76;
 /// No permission, or a segment whose owner or mode is not accepted.
 pub(crate) const PERMISSION: u8 = 77;
 /// Added to a signal's number.
+#[cfg(any(feature = "programs", feature = "capi"))]
 pub(crate) const SIGNAL: u8 = 128;
+
+impl Error {
+    /// The exit status of the programs for this failure, as in
+    /// [sysexits.h](https://man7.org/linux/man-pages/man3/sysexits.h.3head.html).
+    pub fn exit_status(&self) -> u8 {
+        code_of(self)
+    }
+}
 
 /// The exit code that tells what a channel's error is.
 pub(crate) fn code_of(error: &Error) -> u8 {

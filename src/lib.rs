@@ -52,8 +52,8 @@
 //!
 //! The folder `examples` has more: `producer` and `consumer` (a pair), `zero_copy` (the kernel
 //! writes and reads the messages in place), `timeouts` (every wait that can end), `soak` (the pair
-//! under load), and `tokio`, a package of its own. C and C++ programs use the same channels through `include/shmdemo.h`, which the
-//! feature `capi` and `capi/Makefile` make a library of.
+//! under load), and `tokio`, a package of its own. C and C++ programs use the same channels through
+//! `include/shmdemo.h`, which the feature `capi` and `capi/Makefile` make a library of.
 //!
 //! # Threads
 //!
@@ -129,7 +129,6 @@ mod channel;
 mod consumer;
 mod deadline;
 mod error;
-#[cfg(any(feature = "programs", feature = "capi"))]
 mod exit_status;
 mod producer;
 #[cfg(feature = "programs")]

@@ -29,7 +29,6 @@ impl SemId {
         self.0
     }
 
-    #[cfg(feature = "programs")]
     pub(crate) fn from_raw(raw: i32) -> Self {
         Self(raw)
     }

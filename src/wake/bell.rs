@@ -31,15 +31,13 @@ impl Interrupter {
         let _ = post(self.id, self.num); // a removed one ends the sleep itself
     }
 
-    /// Set and number, to be kept in two atomics for a signal handler.
-    #[cfg(feature = "programs")]
-    pub(crate) fn into_raw(self) -> (i32, i32) {
+    /// The semaphore's set and number, to be kept in two atomics for a signal handler.
+    pub fn into_raw(self) -> (i32, i32) {
         (self.id.raw(), i32::from(self.num))
     }
 
     /// From what [`into_raw`](Self::into_raw) gave.
-    #[cfg(feature = "programs")]
-    pub(crate) fn from_raw(set: i32, num: i32) -> Self {
+    pub fn from_raw(set: i32, num: i32) -> Self {
         Self { id: SemId::from_raw(set), num: num as u16 }
     }
 }

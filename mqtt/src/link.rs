@@ -1,0 +1,168 @@
+//! The bytes of a connection: a socket that never waits, what is to be written, what was read.
+
+use mqttrs::Packet;
+use nix::poll::PollFlags;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// Longest wait for one of the broker's addresses to answer.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// More than this is not put into the way at once: what is sent should be sent soon.
+const CROWDED: usize = 64 << 10;
+
+/// A packet's type and its body, without the fixed header: MQTT 3.1.1, section 2.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// The first byte: type and flags.
+    pub head: u8,
+    /// All of it, in what was read.
+    pub whole: usize,
+    /// Where its body begins.
+    pub body: usize,
+}
+
+pub struct Link {
+    stream: TcpStream,
+    out: Vec<u8>,
+    written: usize,
+    read: Vec<u8>,
+    /// What was read and not taken yet.
+    from: usize,
+    to: usize,
+}
+
+fn bad(what: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, what)
+}
+
+impl Link {
+    /// Connects to the first of the broker's addresses that answers. `longest`: bytes of a packet's body.
+    pub fn connect(broker: &str, longest: usize) -> io::Result<Self> {
+        let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+        for address in broker.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, CONNECT) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    stream.set_nonblocking(true)?;
+                    let (out, read) = (Vec::with_capacity(CROWDED * 2), vec![0; longest + 8]);
+                    return Ok(Self { stream, out, written: 0, read, from: 0, to: 0 });
+                }
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// What to poll for.
+    pub fn wants(&self) -> PollFlags {
+        match self.out.len() > self.written {
+            true => PollFlags::POLLIN | PollFlags::POLLOUT,
+            false => PollFlags::POLLIN,
+        }
+    }
+
+    /// Is so much to be written already that more should wait?
+    pub fn is_crowded(&self) -> bool {
+        self.out.len() - self.written > CROWDED
+    }
+
+    /// Puts a packet behind what is to be written.
+    pub fn put(&mut self, packet: &Packet<'_>) -> io::Result<()> {
+        let body = match packet {
+            Packet::Publish(publish) => publish.payload.len() + publish.topic_name.len(),
+            _ => 2048,
+        };
+        let at = self.out.len();
+        self.out.resize(at + body + 64, 0);
+        let written = mqttrs::encode_slice(packet, &mut self.out[at..]);
+        self.out.truncate(at + written.as_ref().copied().unwrap_or(0));
+        written.map(drop).map_err(|_| bad("a packet that can't be encoded"))
+    }
+
+    /// Writes what the socket takes.
+    pub fn flush(&mut self) -> io::Result<()> {
+        while self.written < self.out.len() {
+            match self.stream.write(&self.out[self.written..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => self.written += n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Reads what there is, as far as there is room.
+    pub fn fill(&mut self) -> io::Result<()> {
+        if self.from > 0 {
+            self.read.copy_within(self.from..self.to, 0);
+            (self.from, self.to) = (0, self.to - self.from);
+        }
+        let before = self.to;
+        while self.to < self.read.len() {
+            let end = match self.stream.read(&mut self.read[self.to..]) {
+                Ok(0) => ErrorKind::UnexpectedEof.into(),
+                Ok(n) => {
+                    self.to += n;
+                    continue;
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => e,
+            };
+            // What came before the end is looked at first: it may say why. The next read ends as well.
+            return if self.to > before { Ok(()) } else { Err(end) };
+        }
+        Ok(())
+    }
+
+    /// The first packet of what was read, if all of it is there.
+    ///
+    /// # Errors
+    /// One that is longer than the channel, or this program, takes; a length that is none.
+    pub fn frame(&self) -> io::Result<Option<Frame>> {
+        let bytes = &self.read[self.from..self.to];
+        let (mut length, mut at) = (0, 1);
+        loop {
+            let Some(byte) = bytes.get(at) else { return Ok(None) };
+            length |= usize::from(byte & 0x7f) << (7 * (at - 1));
+            at += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+            if at > 4 {
+                return Err(bad("a packet's length has more than four bytes"));
+            }
+        }
+        if at + length > self.read.len() {
+            return Err(bad("a packet longer than any that was asked for"));
+        }
+        let whole = at + length;
+        Ok((bytes.len() >= whole).then_some(Frame { head: bytes[0], whole, body: at }))
+    }
+
+    /// The body of that packet.
+    pub fn body(&self, frame: Frame) -> &[u8] {
+        &self.read[self.from + frame.body..self.from + frame.whole]
+    }
+
+    /// That packet whole, to be decoded.
+    pub fn whole(&self, frame: Frame) -> &[u8] {
+        &self.read[self.from..self.from + frame.whole]
+    }
+
+    /// It is done with.
+    pub fn take(&mut self, frame: Frame) {
+        self.from += frame.whole;
+    }
+}
