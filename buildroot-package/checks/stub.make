@@ -1,5 +1,5 @@
 # Stands in for what Buildroot defines around a package, so that GNU make can evaluate
-# shmdemo.mk without a Buildroot. Called with BR2_EXTERNAL_SHMDEMO_PATH and WORK set:
+# the packages' .mk without a Buildroot. Called with BR2_EXTERNAL_SHMDEMO_PATH and WORK set:
 #   make -f stub.make print-VARIABLE
 #   make -f stub.make WORK/run-DEFINE      runs the commands of a define
 
@@ -10,6 +10,7 @@ TARGET_DIR = $(WORK)/target
 STAGING_DIR = $(WORK)/staging
 LINUX_DIR = $(WORK)/linux
 SHMDEMO_PKGDIR = $(BR2_EXTERNAL_SHMDEMO_PATH)/package/shmdemo/
+SHMDEMO_MQTT_PKGDIR = $(BR2_EXTERNAL_SHMDEMO_PATH)/package/shmdemo-mqtt/
 TARGET_MAKE_ENV = STUB_MAKE_ENV=1
 # Flags that can be seen in what was linked with them.
 TARGET_CONFIGURE_OPTS = CC="gcc" CFLAGS="-O2 -Wl,-rpath,/of-cflags" LDFLAGS="-Wl,-rpath,/of-ldflags"
@@ -35,7 +36,11 @@ $(WORK)/rsync:
 	@mkdir -p $(@D)/build
 	@rsync -a $(SHMDEMO_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS) $(RSYNC_VCS_EXCLUSIONS) $(FROM)/ $(@D)/build
 
-$(WORK)/build/run-% $(WORK)/run-%:
+$(WORK)/mqtt-rsync:
+	@mkdir -p $(@D)/mqtt-build
+	@rsync -a $(SHMDEMO_MQTT_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS) $(RSYNC_VCS_EXCLUSIONS) $(FROM)/ $(@D)/mqtt-build
+
+$(WORK)/mqtt-build/run-% $(WORK)/build/run-% $(WORK)/run-%:
 	$($*)
 
-.PHONY: shmdemo-legal-info $(WORK)/rsync
+.PHONY: shmdemo-legal-info $(WORK)/rsync $(WORK)/mqtt-rsync

@@ -18,39 +18,10 @@ LIC_FILES_CHKSUM = "file://LICENSE-MIT;md5=638d63bf5550770453b209b28f13be98 \
                     file://LICENSE-APACHE;md5=22a53954e4e0ec258dfce4391e905dac"
 
 require shmdemo-crates.inc
-
-# The layer is a folder of the crate's repository, so the clone that it lies in
-# holds the sources too: what is committed there is built, at whatever commit it
-# is. Where it lies does not change what is built. SHMDEMO_GIT names another
-# place; it then wants a branch as well: "git://HOST/PATH;protocol=https;branch=main".
-SHMDEMO_CLONE = "${@os.path.realpath('${THISDIR}/../../..')}"
-SHMDEMO_CLONE[vardepvalue] = "1"
-SHMDEMO_GIT ?= "git://${SHMDEMO_CLONE};protocol=file;usehead=1"
+require shmdemo-source.inc
 
 # scripts/refresh --tag takes it away.
 PV .= "+git"
-
-# What git says of the clone: "no" where it reads nothing there, as in an export
-# and in a clone of another user ("dubious ownership"); "shallow" and "whole".
-def shmdemo_clone(d):
-    import subprocess
-    clone = d.getVar("SHMDEMO_CLONE")
-    said = subprocess.run(["git", "-C", clone, "rev-parse", "--show-toplevel", "--is-shallow-repository", "HEAD"],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    top, shallow = (said.stdout.split("\n") + ["", ""])[:2]
-    if said.returncode != 0 or os.path.realpath(top) != clone:
-        return "no"
-    return "shallow" if shallow == "true" else "whole"
-
-# The tree itself is built, as with kas/externalsrc.yml, where nothing can be
-# fetched from it; nor again and again from a shallow clone that is made anew.
-def shmdemo_from_git(d):
-    here = "://%s;" % d.getVar("SHMDEMO_CLONE") in d.getVar("SHMDEMO_GIT")
-    return not here or shmdemo_clone(d) == "whole"
-
-EXTERNALSRC ?= "${@'' if shmdemo_from_git(d) else d.getVar('SHMDEMO_CLONE')}"
-# No oe-logs and oe-workdir links in the tree.
-EXTERNALSRC_SYMLINKS = ""
 
 SRC_URI += "${@'' if d.getVar('EXTERNALSRC') else '${SHMDEMO_GIT};destsuffix=${BP}'} \
             file://run-ptest \
@@ -62,10 +33,6 @@ SRC_URI += "${@'' if d.getVar('EXTERNALSRC') else '${SHMDEMO_GIT};destsuffix=${B
 # written by scripts/refresh --tag.
 # nooelint: oelint.vars.autorev
 SRCREV = "${AUTOREV}"
-
-# Before wrynose files are unpacked into WORKDIR itself.
-SHMDEMO_UNPACKED = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}"
-S = "${SHMDEMO_UNPACKED}/${BP}"
 
 # For update_crates, which takes every Cargo.lock it finds: the one of the
 # programs alone. The models of the crate's tests have a lock of their own.
@@ -115,45 +82,12 @@ EXTRA_OEMAKE = "-C ${S}/capi \
                 INCLUDEDIR=${includedir} \
                 MANDIR=${mandir}"
 
-# The oldest Rust that builds the crate and what it links.
-SHMDEMO_RUST = "1.75"
-
-def shmdemo_rust(d):
-    have = (d.getVar("RUSTVERSION") or "").rstrip("%")
-    return [int(n) for n in have.split(".") if n.isdigit()] or [99]
-
-# nooelint: oelint.task.noanonpython
-python () {
-    # A comparison, for a clear message before anything is built.
-    need = d.getVar("SHMDEMO_RUST")
-    if shmdemo_rust(d) < [int(n) for n in need.split(".")]:
-        raise bb.parse.SkipRecipe(
-            "needs Rust %s or newer, RUSTVERSION is %s: add a layer with a newer Rust, "
-            "see README.md of meta-shmdemo" % (need, d.getVar("RUSTVERSION")))
-    # Without a commit nothing says when the sources are of, and times of files are
-    # those of their copy.
-    if d.getVar("EXTERNALSRC") == d.getVar("SHMDEMO_CLONE") and shmdemo_clone(d) == "no":
-        d.setVar("SOURCE_DATE_EPOCH", "1767225600")
-}
-
 # One executable is both programs, at half their size together.
 CARGO_BUILD_FLAGS:append = " --no-default-features --features multicall"
 CARGO_BUILD_FLAGS:append = "${@bb.utils.contains('PACKAGECONFIG', 'relay', ' --features relay', '', d)}"
 
 # Before 1.81 anyhow wants the standard library's Error trait: 8 kB.
 CARGO_BUILD_FLAGS:append = "${@' --features old-rust' if shmdemo_rust(d) < [1, 81] else ''}"
-
-# What is built is what is committed: said where that is not the tree at hand.
-python do_fetch:append() {
-    import subprocess
-    clone = d.getVar("SHMDEMO_CLONE")
-    if not d.getVar("EXTERNALSRC") and ("://%s;" % clone) in d.getVar("SHMDEMO_GIT"):
-        changed = subprocess.run(["git", "-C", clone, "status", "--porcelain", "--untracked-files=no"],
-                                 stdout=subprocess.PIPE, text=True).stdout
-        if changed:
-            bb.warn("%s has changes that are not committed, and they are not built: kas/externalsrc.yml "
-                    "(see README.md of meta-shmdemo) builds the tree as it is" % clone)
-}
 
 do_update_crates:prepend() {
     install -D -m 0644 ${S}/Cargo.lock ${CARGO_LOCK_SRC_DIR}/Cargo.lock

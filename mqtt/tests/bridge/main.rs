@@ -140,3 +140,31 @@ fn usage_errors_are_64_and_name_what_is_wrong() {
         assert!(said.contains(text), "{args:?}: {said}");
     }
 }
+
+#[test]
+fn help_and_the_manual_name_the_same_options() {
+    use std::collections::BTreeSet;
+    let page = include_str!("../../shmdemo-mqtt.1");
+    let out = Command::new(env!("CARGO_BIN_EXE_shmdemo-mqtt")).arg("--help").output();
+    let out = out.expect("the bridge");
+    let help = String::from_utf8(out.stdout).expect("text");
+    assert_eq!(out.status.code(), Some(0));
+    let options = |words: &str| -> BTreeSet<String> {
+        let words = words.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        words.filter(|word| word.starts_with("--")).map(String::from).collect()
+    };
+    let listed = help.split("\nthe broker:\n").nth(1).expect("the options");
+    let listed = listed.split("\nSIGTERM").next().expect("before the end");
+    // The page's macro puts the first dash.
+    let described: String = page
+        .lines()
+        .filter(|line| line.starts_with(".It Fl"))
+        .flat_map(|line| line.split(' '))
+        .filter(|word| word.starts_with('-'))
+        .map(|word| format!(" -{word}"))
+        .collect();
+    assert_eq!(options(listed), options(&described));
+    for code in [0, 64, 69, 73, 74, 75, 76, 77] {
+        assert!(page.contains(&format!("\n.It {code}\n")), "{code}");
+    }
+}
