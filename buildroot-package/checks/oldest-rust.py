@@ -1,4 +1,4 @@
-"""Checks that the oldest Rust of the supported Yocto and Buildroot series can build the crate and its lock."""
+"""Checks that the oldest Rust of the supported Yocto and Buildroot series can build the crate, shmdemo-mqtt and their locks."""
 
 import json
 import re
@@ -21,21 +21,26 @@ def number(version):
     return [int(n) for n in version.split(".")[:2]]
 
 
-metadata = json.loads(subprocess.run(
-    ["cargo", "metadata", "--locked", "--format-version", "1", "--quiet"], check=True, capture_output=True).stdout)
-packages = metadata["packages"]
-own = [p for p in packages if p["source"] is None]
+for folder in (".", "mqtt"):
+    name = "" if folder == "." else f"{folder}: "
+    metadata = json.loads(subprocess.run(
+        ["cargo", "metadata", "--locked", "--format-version", "1", "--quiet"], cwd=folder, check=True,
+        capture_output=True).stdout)
+    packages = metadata["packages"]
+    own = [p for p in packages if p["source"] is None]
 
-check(f"oldest Rust: Cargo.toml says {OLDEST}",
-      [p["rust_version"] for p in own] == [OLDEST], [p["rust_version"] for p in own])
-newer = [f"{p['name']} {p['version']} wants {p['rust_version']}" for p in packages
-         if p["rust_version"] and number(p["rust_version"]) > number(OLDEST)]
-check(f"oldest Rust: none of {len(packages)} packages wants a newer one", len(packages) > 1 and not newer, newer)
-newer = [f"{p['name']} {p['version']} is of edition {p['edition']}" for p in packages if p["edition"] not in EDITIONS]
-check("oldest Rust: it knows every package's edition", not newer, newer)
-check("oldest Rust: the crate is of edition 2021", [p["edition"] for p in own] == ["2021"])
-manifest = open("Cargo.toml").read()
-check('oldest Rust: no resolver = "3" in Cargo.toml', not re.search(r'^\s*resolver\s*=\s*"3"', manifest, re.M))
-lock = re.search(r"^version = (\d+)$", open("Cargo.lock").read(), re.M)
-check("oldest Rust: it reads the format of Cargo.lock", lock and lock.group(1) in LOCK_FORMATS, lock)
+    wanted = [p["rust_version"] for p in own]
+    check(f"oldest Rust: {name}Cargo.toml says {OLDEST}", set(wanted) == {OLDEST}, wanted)
+    newer = [f"{p['name']} {p['version']} wants {p['rust_version']}" for p in packages
+             if p["rust_version"] and number(p["rust_version"]) > number(OLDEST)]
+    check(f"oldest Rust: {name}none of {len(packages)} packages wants a newer one", len(packages) > 1 and not newer, newer)
+    newer = [f"{p['name']} {p['version']} is of edition {p['edition']}" for p in packages
+             if p["edition"] not in EDITIONS]
+    check(f"oldest Rust: {name}it knows every package's edition", not newer, newer)
+    check(f"oldest Rust: {name}the crate is of edition 2021", {p["edition"] for p in own} == {"2021"})
+    manifest = open(f"{folder}/Cargo.toml").read()
+    check(f'oldest Rust: {name}no resolver = "3" in Cargo.toml',
+          not re.search(r'^\s*resolver\s*=\s*"3"', manifest, re.M))
+    lock = re.search(r"^version = (\d+)$", open(f"{folder}/Cargo.lock").read(), re.M)
+    check(f"oldest Rust: {name}it reads the format of Cargo.lock", lock and lock.group(1) in LOCK_FORMATS, lock)
 sys.exit(failed > 0)
