@@ -98,9 +98,7 @@ pub fn run(args: &Args) -> Result<u8> {
 
 impl Inward<'_> {
     fn connect(&mut self) -> Result<io::Result<Option<Session>>> {
-        // Longer ones are told of, not choked on: as long as MQTT's usual limits.
-        let longest = self.longest.max(256 << 10);
-        let mut session = match Session::open(self.args, longest)? {
+        let mut session = match Session::open(self.args, self.longest)? {
             Ok(Some(session)) => session,
             other => return Ok(other),
         };
@@ -124,6 +122,22 @@ impl Inward<'_> {
                 Err(e) => return Ok(Err(e)),
             };
             match frame.head >> 4 {
+                PUBLISH if !session.link.is_whole(frame) => {
+                    let (broker, bytes) = (&self.args.broker, frame.whole);
+                    log::error!(
+                        "a message from {broker} is let go of: with its topic it has {bytes} bytes, and the \
+                         channel takes {} (EMSGSIZE)",
+                        self.longest
+                    );
+                    self.status.now.too_long += 1;
+                    let pid =
+                        session.link.number(frame).and_then(|number| Pid::try_from(number).ok());
+                    let put = pid.map_or(Ok(()), |pid| session.link.put(&Packet::Puback(pid)));
+                    if let Err(e) = put {
+                        return Ok(Err(e));
+                    }
+                    session.spoke();
+                }
                 PUBLISH => {
                     let pid = match decode(session.link.whole(frame), session.link.body(frame)) {
                         Ok((payload, pid)) => {

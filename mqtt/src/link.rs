@@ -13,6 +13,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// More than this is not put into the way at once: what is sent should be sent soon.
 const CROWDED: usize = 64 << 10;
 
+/// Room for a packet's head and a message's topic, beside `longest`.
+const ROOM: usize = (64 << 10) + 16;
+
 /// A packet's type and its body, without the fixed header: MQTT 3.1.1, section 2.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
@@ -32,6 +35,8 @@ pub struct Link {
     /// What was read and not taken yet.
     from: usize,
     to: usize,
+    /// So many bytes that are still to come belong to a packet that is passed over.
+    skip: usize,
 }
 
 fn bad(what: &'static str) -> io::Error {
@@ -47,8 +52,8 @@ impl Link {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     stream.set_nonblocking(true)?;
-                    let (out, read) = (Vec::with_capacity(CROWDED * 2), vec![0; longest + 8]);
-                    return Ok(Self { stream, out, written: 0, read, from: 0, to: 0 });
+                    let (out, read) = (Vec::with_capacity(CROWDED * 2), vec![0; longest + ROOM]);
+                    return Ok(Self { stream, out, written: 0, read, from: 0, to: 0, skip: 0 });
                 }
                 Err(e) => last = e,
             }
@@ -113,7 +118,10 @@ impl Link {
             let end = match self.stream.read(&mut self.read[self.to..]) {
                 Ok(0) => ErrorKind::UnexpectedEof.into(),
                 Ok(n) => {
-                    self.to += n;
+                    let passed = n.min(self.skip);
+                    self.skip -= passed;
+                    self.read.copy_within(self.to + passed..self.to + n, self.to);
+                    self.to += n - passed;
                     continue;
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
@@ -126,10 +134,11 @@ impl Link {
         Ok(())
     }
 
-    /// The first packet of what was read, if all of it is there.
+    /// The first packet of what was read, if all of it is there; or the beginning of a message that is too
+    /// long ([`is_whole`](Self::is_whole)), with its topic and number.
     ///
     /// # Errors
-    /// One that is longer than the channel, or this program, takes; a length that is none.
+    /// Another packet that is longer than any that was asked for; a length that is none.
     pub fn frame(&self) -> io::Result<Option<Frame>> {
         let bytes = &self.read[self.from..self.to];
         let (mut length, mut at) = (0, 1);
@@ -144,11 +153,30 @@ impl Link {
                 return Err(bad("a packet's length has more than four bytes"));
             }
         }
-        if at + length > self.read.len() {
+        let whole = at + length;
+        let frame = Frame { head: bytes[0], whole, body: at };
+        if whole <= self.read.len() {
+            return Ok((bytes.len() >= whole).then_some(frame));
+        }
+        if frame.head >> 4 != crate::session::PUBLISH {
             return Err(bad("a packet longer than any that was asked for"));
         }
-        let whole = at + length;
-        Ok((bytes.len() >= whole).then_some(Frame { head: bytes[0], whole, body: at }))
+        // Its topic, 64 KiB at most, has room.
+        let topic =
+            bytes.get(at..at + 2).map(|size| usize::from(size[0]) << 8 | usize::from(size[1]));
+        Ok(topic.is_some_and(|topic| bytes.len() >= at + topic + 4).then_some(frame))
+    }
+
+    /// Is all of it there?
+    pub fn is_whole(&self, frame: Frame) -> bool {
+        self.to - self.from >= frame.whole
+    }
+
+    /// The number of a message that is too long; `None`: nobody waits for its acknowledgement.
+    pub fn number(&self, frame: Frame) -> Option<u16> {
+        let body = &self.read[self.from + frame.body..self.to];
+        let at = 2 + (usize::from(body[0]) << 8 | usize::from(body[1]));
+        (frame.head & 0b110 != 0).then(|| u16::from(body[at]) << 8 | u16::from(body[at + 1]))
     }
 
     /// The body of that packet.
@@ -161,8 +189,10 @@ impl Link {
         &self.read[self.from..self.from + frame.whole]
     }
 
-    /// It is done with.
+    /// It is done with. What of it is still to come is passed over.
     pub fn take(&mut self, frame: Frame) {
-        self.from += frame.whole;
+        let there = frame.whole.min(self.to - self.from);
+        self.skip = frame.whole - there;
+        self.from += there;
     }
 }

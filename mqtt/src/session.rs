@@ -86,7 +86,7 @@ impl Session {
     /// # Errors
     /// Outside, what is not to be tried again: the broker takes no such client.
     pub fn open(args: &Args, longest: usize) -> Result<std::result::Result<Option<Self>, Broken>> {
-        let link = match Link::connect(&args.broker, longest.max(2048) + args.topic.len() + 512) {
+        let link = match Link::connect(&args.broker, longest) {
             Ok(link) => link,
             Err(e) => return Ok(Err(e)),
         };

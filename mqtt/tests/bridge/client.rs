@@ -56,7 +56,7 @@ impl Client {
     }
 
     fn put(&mut self, packet: &Packet<'_>) -> io::Result<()> {
-        let mut bytes = [0; 4096];
+        let mut bytes = vec![0; 600 << 10];
         let length = mqttrs::encode_slice(packet, &mut bytes).expect("a packet");
         self.stream.write_all(&bytes[..length])
     }

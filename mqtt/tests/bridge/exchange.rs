@@ -95,6 +95,8 @@ fn in_waits_for_room_and_tells_what_is_too_long() {
     until("all is with the broker", || numbers.turn(5000));
     let mut sender = Client::connect(broker.port, "sender").expect("the broker");
     sender.publish("to/board", &[b'x'; 2049], 1).expect("the broker");
+    // And one that is longer than what is read at once.
+    sender.publish("to/board", &vec![b'y'; 500_000], 3).expect("the broker");
     sender.publish("to/board", b"last", 2).expect("the broker");
     // Longer than the keep-alive: it lives on, full as it is.
     std::thread::sleep(Duration::from_millis(2500));
@@ -112,12 +114,12 @@ fn in_waits_for_room_and_tells_what_is_too_long() {
     }
     let wanted: Vec<String> = (0..5000).map(|n| n.to_string()).chain(["last".into()]).collect();
     assert_eq!(got, wanted);
-    until("the counters", || counter(&read(), "too_long") == 1);
+    until("the counters", || counter(&read(), "too_long") == 2);
     assert_eq!((counter(&read(), "connections"), counter(&read(), "passed")), (1, 5001));
     bridge.signal("-TERM");
     let (code, said) = bridge.finish();
     assert_eq!(code, Some(0));
-    assert!(said.contains("2049 bytes"), "{said}");
+    assert!(said.contains("2049 bytes") && said.contains("5000"), "{said}");
 }
 
 #[test]
