@@ -449,3 +449,29 @@ fn no_wake_is_lost() {
     drain(&mut server);
     settle(&mut server, &fd);
 }
+
+/// No descriptor to be had: said by name, and the consumer goes on without.
+#[test]
+fn where_there_is_no_descriptor_to_be_had_it_says_so_and_goes_on() {
+    use nix::sys::resource::{getrlimit, setrlimit, Resource};
+    let place = Place::new();
+    let options = options(&place);
+    let child = crate::support::raw::in_child(move || {
+        let (mut server, mut client) = (consumer(&options), producer(&options));
+        let before = threads();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("its limit");
+        setrlimit(Resource::RLIMIT_NOFILE, 3, hard).expect("a limit");
+        for error in [server.fd().expect_err("EMFILE"), client.fd().expect_err("EMFILE")] {
+            let text = error.to_string();
+            assert!(matches!(error, Error::System { .. }) && error.exit_status() == 73, "{text}");
+            assert!(text.contains("eventfd") && text.contains("EMFILE"), "{text}");
+        }
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("the limit it had");
+        assert_eq!(threads(), before);
+        client.send(b"text", Deadline::Now).expect("room");
+        assert_eq!(server.wait(Deadline::Never).expect("a channel"), Waited::Ready);
+        assert_eq!(drain(&mut server), 1);
+        0
+    });
+    assert_eq!(crate::support::raw::code_of(child), 0);
+}
