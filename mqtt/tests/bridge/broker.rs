@@ -24,7 +24,7 @@ impl Broker {
         let folder =
             std::env::temp_dir().join(format!("shmdemo-mqtt-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
-        // Kept at every change: what it acknowledged is there when it is killed.
+        // Kept at every change that it counts: what is queued, not what is on the way.
         let config = format!(
             "listener {port} 127.0.0.1\nuser root\npersistence true\npersistence_location {}/\n\
              autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n\
@@ -58,6 +58,15 @@ impl Broker {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(Process(command.spawn().expect("mosquitto")));
         crate::until("mosquitto listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    /// Saves what it has, as at `autosave_interval`, and goes on.
+    pub fn save(&self) {
+        let file = self.folder.join("mosquitto.db");
+        let written = || std::fs::metadata(&file).and_then(|file| file.modified()).ok();
+        let before = written();
+        self.process.as_ref().expect("running").signal("-USR1");
+        crate::until("mosquitto has saved", || written() != before);
     }
 
     /// As `kill -9` does.
