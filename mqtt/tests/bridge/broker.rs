@@ -24,18 +24,18 @@ impl Broker {
         let folder =
             std::env::temp_dir().join(format!("shmdemo-mqtt-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
-        // Kept at every change that it counts: what is queued, not what is on the way.
-        let config = format!(
+        let mut config = format!(
             "listener {port} 127.0.0.1\nuser root\npersistence true\npersistence_location {}/\n\
-             autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n\
-             max_inflight_messages 0\n{}\n",
-            folder.display(),
-            if more.contains("allow_anonymous") {
-                more.to_string()
-            } else {
-                format!("allow_anonymous true\n{more}")
-            }
+             max_queued_messages 0\nmax_inflight_messages 0\n{more}\n",
+            folder.display()
         );
+        if !more.contains("allow_anonymous") {
+            config += "allow_anonymous true\n";
+        }
+        if !more.contains("autosave") {
+            // At every change that it counts: what is queued, not what is on the way.
+            config += "autosave_on_changes true\nautosave_interval 1\n";
+        }
         std::fs::write(folder.join("mosquitto.conf"), config).expect("a file");
         let mut broker = Self { port, folder, process: None };
         broker.restart();

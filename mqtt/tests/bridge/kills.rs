@@ -128,7 +128,7 @@ fn server(place: &Place) -> Option<Command> {
     Some(command)
 }
 
-/// How far the sender may be ahead of the reader: what the broker keeps it writes to its disk each time.
+/// How far the sender may be ahead of the reader.
 const LEAD: u32 = 2000;
 
 /// Into the board: killed are the bridge, the server and the broker. What the broker has acknowledged to the
@@ -136,7 +136,7 @@ const LEAD: u32 = 2000;
 /// what it keeps for the bridge is many messages then.
 #[test]
 fn in_loses_nothing_whoever_is_killed() {
-    let Some(mut broker) = Broker::start("") else { return };
+    let Some(mut broker) = Broker::start("autosave_interval 0") else { return };
     let place = Place::fresh();
     if server(&place).is_none() {
         return;
