@@ -6,6 +6,7 @@ mod support;
 
 mod built;
 mod documents;
+mod headers;
 mod mixed_widths;
 mod packaging;
 mod programs;

@@ -1,8 +1,7 @@
 //! A descriptor among others: readable exactly while there is something to see to.
 
-use crate::support::{run, until, Channel as Place, Random};
+use crate::support::{run, Channel as Place};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use shmdemo::{
     Channel, Consumer, Deadline, Descriptor, Error, Geometry, Key, Options, Producer, Reservation,
     Waited,
@@ -12,28 +11,28 @@ use std::time::{Duration, Instant};
 
 const GEOMETRY: Geometry = Geometry { lanes: 4, ring_bytes: 1024, max_message: 100 };
 
-fn options(place: &Place) -> Options {
+pub fn options(place: &Place) -> Options {
     Options::new(Key::new(place.key).expect("a key")).geometry(GEOMETRY)
 }
 
-fn consumer(options: &Options) -> Consumer {
+pub fn consumer(options: &Options) -> Consumer {
     let channel = Channel::open(options, Deadline::Never).expect("a channel");
     channel.into_consumer().expect("the server role")
 }
 
-fn producer(options: &Options) -> Producer {
+pub fn producer(options: &Options) -> Producer {
     let channel = Channel::open(options, Deadline::Never).expect("a channel");
     channel.into_producer(Deadline::Now).expect("a lane")
 }
 
 /// Is it readable within so many milliseconds? 0: now.
-fn readable(fd: &Descriptor, ms: u16) -> bool {
+pub fn readable(fd: &Descriptor, ms: u16) -> bool {
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::from(ms)).expect("poll") == 1
 }
 
 /// Looks until there is nothing, and releases; how many there were.
-fn drain(consumer: &mut Consumer) -> usize {
+pub fn drain(consumer: &mut Consumer) -> usize {
     let mut count = 0;
     while consumer.next_record().expect("sound rings").is_some() {
         count += 1;
@@ -44,7 +43,7 @@ fn drain(consumer: &mut Consumer) -> usize {
 
 /// Looks until the descriptor says that there is nothing: at most once more than needed, for each of the
 /// things that may have rung.
-fn settle(consumer: &mut Consumer, fd: &Descriptor) {
+pub fn settle(consumer: &mut Consumer, fd: &Descriptor) {
     for _ in 0..5 {
         if !readable(fd, 100) {
             return;
@@ -345,109 +344,6 @@ fn a_child_has_no_thread_and_leaves_the_descriptor_to_its_parent() {
     client.send(b"text", Deadline::Now).expect("room");
     assert!(readable(&fd, 5000));
     assert_eq!(drain(&mut server), 1);
-}
-
-/// Four producers, with random stops in between and full rings; the consumer looks only when it is told to,
-/// and takes as much as it likes.
-#[test]
-fn nothing_is_missed_however_little_is_taken_at_a_time() {
-    let place = Place::new();
-    let options = options(&place);
-    let mut server = consumer(&options);
-    let fd = server.fd().expect("a descriptor");
-    let count: u32 =
-        std::env::var("SHMDEMO_MESSAGES").map_or(3_000, |n| n.parse().expect("a number"));
-    let senders: Vec<_> = (0..4_u64)
-        .map(|seed| {
-            let mut client = producer(&options);
-            std::thread::spawn(move || {
-                let mut random = Random(seed + 1);
-                let room = client.fd().expect("a descriptor");
-                for number in 0..count {
-                    let text = number.to_ne_bytes();
-                    while client.send(&text, Deadline::Now).is_err() {
-                        assert!(readable(&room, 60_000), "no room for {number}");
-                    }
-                    if random.below(512) == 0 {
-                        std::thread::sleep(Duration::from_micros(random.below(300) as u64));
-                    }
-                }
-            })
-        })
-        .collect();
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("epoll");
-    epoll.add(&fd, EpollEvent::new(EpollFlags::EPOLLIN, 1)).expect("epoll");
-    let (mut random, mut next) = (Random(9), [0_u32; 4]);
-    while next.iter().sum::<u32>() < 4 * count {
-        let mut events = [EpollEvent::empty()];
-        assert_eq!(epoll.wait(&mut events, EpollTimeout::from(60_000_u16)), Ok(1), "{next:?}");
-        for _ in 0..=random.below(40) {
-            let Some(record) = server.next_record().expect("sound rings") else { break };
-            let mut number = [0; 4];
-            record.copy_to(&mut number);
-            let lane = record.lane() as usize;
-            assert_eq!(u32::from_ne_bytes(number), next[lane]);
-            next[lane] += 1;
-        }
-        match random.below(3) {
-            0 => server.release_first(random.below(5)).expect("sound rings"),
-            _ => server.release(),
-        }
-    }
-    for sender in senders {
-        sender.join().expect("a sender");
-    }
-    server.release();
-    until("nothing more", || drain(&mut server) == 0 && !readable(&fd, 20));
-}
-
-/// What another thread or a signal handler says before it wakes is seen after: by a wait, and by a loop
-/// that polls, which looks at it each time before it looks for records.
-#[test]
-fn no_wake_is_lost() {
-    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-    let place = Place::new();
-    let options = options(&place);
-    let (mut server, mut client) = (consumer(&options), producer(&options));
-    let (fd, interrupter) = (server.fd().expect("a descriptor"), server.interrupter());
-    let (asked, answered) = (AtomicU32::new(0), AtomicU32::new(0));
-    let rounds: u32 =
-        std::env::var("SHMDEMO_WAKES").map_or(3_000, |n| n.parse().expect("a number"));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut random = Random(3);
-            for round in 1..=rounds {
-                if random.below(4) == 0 {
-                    let _ = client.send(b"text", Deadline::Now);
-                }
-                for _ in 0..random.below(200) {
-                    std::hint::spin_loop();
-                }
-                asked.store(round, SeqCst);
-                interrupter.wake();
-                until("it is heard of", || answered.load(SeqCst) == round);
-            }
-        });
-        let mut random = Random(5);
-        while answered.load(SeqCst) < rounds {
-            answered.store(asked.load(SeqCst), SeqCst);
-            if answered.load(SeqCst) == rounds {
-                break;
-            }
-            for _ in 0..random.below(20_000) {
-                std::hint::spin_loop();
-            }
-            if random.below(2) == 0 {
-                let _ = server.wait(Deadline::Never).expect("a channel");
-            } else {
-                assert!(readable(&fd, 60_000), "{} of {rounds}", answered.load(SeqCst));
-            }
-            answered.store(asked.load(SeqCst), SeqCst);
-            drain(&mut server);
-        }
-    });
-    drain(&mut server);
-    settle(&mut server, &fd);
 }
 
 /// No descriptor to be had: said by name, and the consumer goes on without.

@@ -6,6 +6,7 @@ mod support;
 
 mod corpus;
 mod descriptor;
+mod descriptor_long;
 mod ends;
 mod forks;
 mod holding;
