@@ -69,7 +69,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Error::Busy`] with the pid of the server there is, or of who is stopped halfway through
-    /// creating or mending; [`Error::Removed`].
+    /// creating, mending or removing; [`Error::Removed`].
     pub fn into_consumer(self) -> Result<Consumer> {
         let geometry = self.geometry();
         let claimant = Claimant::this();

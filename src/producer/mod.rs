@@ -71,8 +71,8 @@ impl Channel {
     /// Claims a free lane, waiting for one until `deadline`.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] while other clients hold all lanes; [`Error::Removed`];
-    /// [`Error::NotOurs`] where the lane is damaged and a server holds on to it.
+    /// [`Error::TimedOut`] while other clients hold all lanes; [`Error::Removed`]; [`Error::Busy`] with
+    /// the pid of who is stopped halfway through removing; [`Error::NotOurs`] where the lane is damaged and a server holds on to it.
     pub fn into_producer(self, deadline: Deadline) -> Result<Producer> {
         let geometry = self.geometry();
         let claimant = Claimant::this();

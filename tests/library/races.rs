@@ -51,7 +51,7 @@ fn not_removed_under(claim: impl Fn(Channel) -> Result<(), Error>) {
             match Channel::open(&options, Deadline::Never).and_then(&claim) {
                 Ok(()) => held += 1,
                 Err(Error::Removed { .. }) => {} // it had no role yet
-                Err(e) => panic!("{e}"),
+                Err(e) => panic!("{e:?}, {held} roles held"),
             }
         }
     });
@@ -74,6 +74,51 @@ fn a_server_is_not_removed_under() {
         consumer.channel().check().expect("the channel of a server");
         Ok(())
     });
+}
+
+/// Who removes holds the server role and all lanes for a moment. Whoever claims just then is not told
+/// that there is a server, or that others hold all lanes, but waits for what comes of it.
+#[test]
+fn who_claims_while_somebody_removes_is_not_told_of_a_server() {
+    const CREATE: u16 = 0;
+    const SERVER: u16 = 1;
+    const FREE_LANES: u16 = 2;
+    type Claim = fn(Channel) -> Result<(), Error>;
+    let claims: [Claim; 2] = [
+        |channel| channel.into_consumer().map(drop),
+        |channel| channel.into_producer(Deadline::Now).map(drop),
+    ];
+    for claim in claims {
+        for gives_up in [false, true] {
+            let place = Place::new();
+            let options = options(&place);
+            let channel = Channel::open(&options, Deadline::Never).expect("a channel");
+            let lanes = channel.geometry().lanes as i16;
+            let set_id = raw::sem_id(place.key).expect("a set");
+            let change = |to: i16| {
+                raw::sem_add(set_id, SERVER, to);
+                raw::sem_add(set_id, FREE_LANES, -to * lanes);
+            };
+            raw::sem_add(set_id, CREATE, 1);
+            change(1);
+            std::thread::scope(|scope| {
+                let claimer = scope.spawn(|| claim(channel));
+                std::thread::sleep(Duration::from_millis(50));
+                assert!(!claimer.is_finished(), "it did not wait: {:?}", claimer.join());
+                if gives_up {
+                    change(-1);
+                    raw::sem_add(set_id, CREATE, -1);
+                } else {
+                    raw::shm_remove(place.segment().id);
+                    raw::sem_remove(set_id);
+                }
+                match (gives_up, claimer.join().expect("the claimer")) {
+                    (true, Ok(())) | (false, Err(Error::Removed { .. })) => {}
+                    other => panic!("{other:?}"),
+                }
+            });
+        }
+    }
 }
 
 /// A creator that stands still: what it has made is not a channel yet, and not somebody else's.

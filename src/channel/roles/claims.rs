@@ -1,6 +1,6 @@
 //! Claiming roles and giving them back.
 
-use super::{Roles, FREE_LANES, LANES, LANES_AT_ONCE, ROOM_BELLS, SERVER, SERVER_BELL};
+use super::{lock_wait, Roles, FREE_LANES, LANES, LANES_AT_ONCE, ROOM_BELLS, SERVER, SERVER_BELL};
 use crate::deadline::Deadline;
 use crate::error::{Awaited, Error, Object, Result, Role};
 use crate::segment::layout::BadField;
@@ -17,8 +17,38 @@ impl Roles {
     /// Claims the server role for a channel of `lanes` lanes.
     ///
     /// # Errors
-    /// [`Error::Busy`] with the holder's pid.
+    /// [`Error::Busy`] with the holder's pid, or that of who is stopped halfway through removing;
+    /// [`Error::Removed`].
     pub(crate) fn claim_server(&self, lanes: u32) -> Result<()> {
+        for _ in 0..100 {
+            match self.try_claim_server(lanes) {
+                // Who removes holds it for a moment, under the lock, and is no server: what comes of
+                // that is awaited, not told.
+                Err(Error::Busy { pid, .. }) if self.creator()? == Some(pid) => {
+                    self.await_lock(Deadline::Never)?;
+                }
+                // The removal failed, just now: the role was given back before the lock.
+                Err(Error::Busy { pid, .. }) if self.server()? != Some(pid) => {}
+                other => return other,
+            }
+        }
+        self.try_claim_server(lanes)
+    }
+
+    /// Does somebody hold the server role and the creation lock at once, as who removes does?
+    fn being_removed(&self) -> Result<bool> {
+        let creator = self.creator()?;
+        Ok(creator.is_some() && creator == self.server()?)
+    }
+
+    /// Waits until nobody creates, joins or removes.
+    fn await_lock(&self, deadline: Deadline) -> Result<()> {
+        self.lock(lock_wait(deadline))?;
+        self.unlock();
+        Ok(())
+    }
+
+    fn try_claim_server(&self, lanes: u32) -> Result<()> {
         for first in (0..lanes as u16).step_by(LANES_AT_ONCE) {
             let mut ops: heapless::Vec<Op, 16> = heapless::Vec::new();
             if first == 0 {
@@ -58,10 +88,16 @@ impl Roles {
     /// [`Error::TimedOut`]; [`Error::Removed`].
     pub(crate) fn claim_lane(&self, lanes: u32, deadline: Deadline) -> Result<u32> {
         // The ticket is waited for, so that a lane is free for whoever has one.
+        let mut looks = 0;
         loop {
             match sem::operate(self.id, &[Op::undo(FREE_LANES, -1)], deadline.for_sem()) {
                 Ok(()) => break,
                 Err(e) if e.errno == Errno::EINTR => {}
+                // Who removes has all of them for a moment, under the lock, and the server role.
+                Err(e) if e.errno == Errno::EAGAIN && looks < 100 && self.being_removed()? => {
+                    looks += 1;
+                    self.await_lock(deadline)?;
+                }
                 Err(e) if e.errno == Errno::EAGAIN => {
                     let awaited = Awaited::Lane(lanes);
                     return Err(Error::TimedOut { key: self.key, awaited });
