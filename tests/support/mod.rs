@@ -81,24 +81,31 @@ pub fn client() -> Command {
 /// A key of the test's own. Segment and semaphores with this key are removed at the end.
 pub struct Channel {
     pub key: i32,
+    /// Its bit is set in [`taken`].
+    count: Option<u32>,
 }
 
 impl Channel {
     pub fn new() -> Channel {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         loop {
+            // It comes round: another test may have this one, and nothing there just now.
             let count = COUNT.fetch_add(1, Ordering::Relaxed) & 0xff;
-            let key = 0x4000_0000 | ((std::process::id() & 0x3f_ffff) << 8) | count;
-            if let Some(channel) = Channel::with_key(key as i32) {
-                return channel;
+            let (word, bit) = taken(count);
+            if word.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+                continue;
             }
+            let key = (0x4000_0000 | ((std::process::id() & 0x3f_ffff) << 8) | count) as i32;
+            if is_free(key) {
+                return Channel { key, count: Some(count) };
+            }
+            word.fetch_and(!bit, Ordering::Relaxed);
         }
     }
 
     /// None where something has this key already.
     pub fn with_key(key: i32) -> Option<Channel> {
-        let free = shm_row(key).is_none() && sem_row(key).is_none();
-        free.then_some(Channel { key })
+        is_free(key).then_some(Channel { key, count: None })
     }
 
     fn with<S: AsRef<std::ffi::OsStr>>(&self, mut command: Command, args: &[S]) -> Command {
@@ -171,7 +178,22 @@ impl Drop for Channel {
         if let Some(row) = sem_row(self.key) {
             raw::sem_remove(row.id);
         }
+        if let Some((word, bit)) = self.count.map(taken) {
+            word.fetch_and(!bit, Ordering::Relaxed);
+        }
     }
+}
+
+/// Where it stands that a test of this process has the key with this number; no lock, for tests that fork.
+fn taken(count: u32) -> (&'static AtomicU32, u32) {
+    #[allow(clippy::declare_interior_mutable_const)] // to fill the array with
+    const NONE: AtomicU32 = AtomicU32::new(0);
+    static TAKEN: [AtomicU32; 8] = [NONE; 8];
+    (&TAKEN[count as usize / 32], 1 << (count % 32))
+}
+
+fn is_free(key: i32) -> bool {
+    shm_row(key).is_none() && sem_row(key).is_none()
 }
 
 /// The server's pid in a status object: a number whose name has `pid`, itself or its object named `server`.
