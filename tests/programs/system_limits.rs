@@ -243,7 +243,7 @@ fn four_descriptors_are_enough() {
     let Some(sh) = find_program("sh") else { return skipped("no sh") };
     let few = |command: Command| {
         let mut limited = Command::new(&sh);
-        limited.arg("-c").arg("ulimit -n 4; exec \"$0\" \"$@\"");
+        limited.arg("-c").arg("exec 3>&-; ulimit -n 4; exec \"$0\" \"$@\"");
         limited.arg(command.get_program()).args(command.get_args());
         limited
     };
