@@ -25,7 +25,7 @@ static NEXT: AtomicI32 = AtomicI32::new(0);
 impl Place {
     pub fn fresh() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { key: 0x7500_0000 | (std::process::id() as i32 & 0xffff) << 4 | number & 15 }
+        Self { key: 0x7500_0000 | (std::process::id() as i32 & 0xffff) << 8 | number & 0xff }
     }
 
     pub fn options(&self) -> Options {
