@@ -151,15 +151,18 @@ fn signs_of_life_come_before_the_manager_loses_patience() {
 }
 
 #[test]
-fn a_watchdog_of_another_process_is_not_ours() {
-    let channel = Channel::new();
-    let manager = Manager::new(&channel);
-    let mut command = channel.server(&[]);
-    manager.of(&mut command).env("WATCHDOG_USEC", "20000").env("WATCHDOG_PID", "1");
-    let server = Proc::spawn(command);
-    assert!(manager.next().starts_with("READY=1"));
-    manager.hears_nothing_more();
-    server.check_alive();
+fn a_watchdog_of_another_process_or_of_no_time_is_not_ours() {
+    for (usec, pid) in [("20000", Some("1")), ("0", None), ("soon", None)] {
+        let channel = Channel::new();
+        let manager = Manager::new(&channel);
+        let mut command = channel.server(&[]);
+        manager.of(&mut command).env("WATCHDOG_USEC", usec);
+        pid.map(|pid| command.env("WATCHDOG_PID", pid));
+        let server = Proc::spawn(command);
+        assert!(manager.next().starts_with("READY=1"));
+        manager.hears_nothing_more();
+        server.check_alive();
+    }
 }
 
 #[test]

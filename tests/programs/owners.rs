@@ -1,7 +1,7 @@
 //! Whose segment is used, and who may use it: other users, groups, user namespaces.
 
 use crate::support::raw;
-use crate::support::{run, sem_row, skipped, Channel, Folder};
+use crate::support::{run, sem_row, skipped, Channel, Folder, Proc};
 use crate::trust::{joiners, refused};
 use nix::sys::signal::Signal::SIGTERM;
 use nix::unistd::geteuid;
@@ -64,6 +64,38 @@ fn a_client_never_changes_a_channel_that_is_there() {
         out.expect(0);
         assert_eq!(out.said().contains("they were 0640"), said, "{}", out.stderr);
     }
+}
+
+/// Owner, creator and root may change what is there, and a server that is none of them joins it as it is.
+#[test]
+fn a_server_changes_a_channel_that_it_may_change() {
+    let Some(others) = Others::here() else { return };
+    let channel = Channel::new();
+    let make = channel.client(&["--mode", "0660"]);
+    run(others.run_as(ANNE, THEIR_GROUP, make), b"").expect(0);
+    let mode = || {
+        let set = sem_row(channel.key).expect("a set");
+        assert_eq!(set.perms & 0o777, channel.segment().perms & 0o777);
+        set.perms & 0o777
+    };
+    let serves = |uid, group, owner: u32, asked, becomes| {
+        let owner = owner.to_string();
+        let client = channel.client(&["--owner", &owner]);
+        run(others.run_as(uid, group, client), b"a line\n").expect(0);
+        let server = channel.server(&["--owner", &owner, "--persist", "--mode", asked]);
+        let server = Proc::spawn(others.run_as(uid, group, server));
+        server.wait_stdout("the line", |out| out == b"a line\n");
+        assert_eq!(mode(), becomes, "{asked} by {uid}");
+        server.signal(SIGTERM);
+        server.finish().expect(0);
+    };
+    serves(BEN, THEIR_GROUP, ANNE, "0640", 0o660); // of the group alone
+    serves(ANNE, ANNE, ANNE, "0640", 0o640); // owner and creator
+    serves(0, 0, ANNE, "0660", 0o660);
+    raw::shm_give(channel.segment().id, BEN, 0o660);
+    raw::sem_give(sem_row(channel.key).expect("a set").id, BEN, 0o660);
+    serves(BEN, BEN, ANNE, "0640", 0o640); // its owner, not its creator
+    serves(ANNE, ANNE, BEN, "0660", 0o660); // its creator, not its owner
 }
 
 #[test]
