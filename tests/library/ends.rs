@@ -1,6 +1,6 @@
 //! The library as a program uses it, two ends in one process.
 
-use shmdemo::{Channel, Consumer, Deadline, Error, Key, Kind, Options, Producer, Waited};
+use shmdemo::{Channel, Consumer, Deadline, Error, Geometry, Key, Kind, Options, Producer, Waited};
 
 fn open(channel: &crate::support::Channel) -> Channel {
     let key = Key::new(channel.key).expect("a key");
@@ -53,6 +53,28 @@ fn a_role_dropped_is_free_for_the_next() {
         drop(consumer);
         assert!(!producer.server_present().expect("a channel"));
     }
+}
+
+/// semop(2) is never begun anew by the kernel after a signal.
+#[test]
+fn a_signal_that_is_handled_ends_no_wait_for_a_lane() {
+    use crate::support::{raw, until};
+    let place = crate::support::Channel::new();
+    let geometry = Geometry { lanes: 1, ..Geometry::default() };
+    let options = Options::new(Key::new(place.key).expect("a key")).geometry(geometry);
+    let lane = move || {
+        let channel = Channel::open(&options, Deadline::Never).expect("a channel");
+        channel.into_producer(Deadline::Never)
+    };
+    let first = lane().expect("the lane");
+    let waiter = std::thread::spawn(move || lane().map(|second| second.lane()));
+    let set = raw::sem_id(place.key).expect("a set");
+    for _ in 0..5 {
+        until("it waits for the lane", || raw::sem_waiters(set, 2) == 1 || waiter.is_finished());
+        raw::interrupt(&waiter);
+    }
+    drop(first);
+    assert_eq!(waiter.join().expect("the waiter").expect("the lane"), 0);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::os::unix::thread::JoinHandleExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,16 @@ pub fn with_usual_signals(command: &mut Command) {
     };
     // SAFETY: signal may be called between fork and exec.
     unsafe { command.pre_exec(usual) };
+}
+
+/// Sends a signal that is handled and does nothing to one thread: what that thread waits in ends with EINTR.
+pub fn interrupt<T>(thread: &std::thread::JoinHandle<T>) {
+    extern "C" fn nothing(_: c_int) {}
+    let handler = nothing as extern "C" fn(c_int) as libc::sighandler_t;
+    // SAFETY: the handler does nothing, and stays for good.
+    unsafe { libc::signal(libc::SIGUSR2, handler) };
+    // SAFETY: the thread is not joined yet, or there would be no handle of it.
+    unsafe { libc::pthread_kill(thread.as_pthread_t() as libc::pthread_t, libc::SIGUSR2) };
 }
 
 /// The id of the segment with this key, as far as the caller may know of it.
@@ -299,6 +310,7 @@ pub fn refuse(calls: &[libc::c_long], errno: i32) -> Result<(), Errno> {
 /// The program begins with these signals blocked, as a parent that blocks them leaves it.
 pub fn block_in(command: &mut std::process::Command, signals: &[nix::sys::signal::Signal]) {
     use std::os::unix::process::CommandExt;
+    use std::os::unix::thread::JoinHandleExt;
     let set: nix::sys::signal::SigSet = signals.iter().copied().collect();
     // SAFETY: one system call that allocates nothing, which may be made between fork and exec.
     unsafe { command.pre_exec(move || Ok(set.thread_block()?)) };
