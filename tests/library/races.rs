@@ -1,7 +1,7 @@
 //! Removing, mending and looking while others create, join and claim.
 
-use crate::support::raw;
 use crate::support::Channel as Place;
+use crate::support::{raw, until};
 use shmdemo::{remove, set, Channel, Deadline, Error, Key, Options, PermChange, Role, Status};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -103,7 +103,8 @@ fn who_claims_while_somebody_removes_is_not_told_of_a_server() {
             change(1);
             std::thread::scope(|scope| {
                 let claimer = scope.spawn(|| claim(channel));
-                std::thread::sleep(Duration::from_millis(50));
+                let waits = || raw::sem_look(place.key, CREATE, nix::libc::GETZCNT) == Some(1);
+                until("it waits for the lock", || waits() || claimer.is_finished());
                 assert!(!claimer.is_finished(), "it did not wait: {:?}", claimer.join());
                 if gives_up {
                     change(-1);

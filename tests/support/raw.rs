@@ -202,7 +202,7 @@ pub fn sem_get(id: i32, number: i32) -> i32 {
     checked(unsafe { libc::semctl(id, number, libc::GETVAL) }).expect("GETVAL")
 }
 
-/// What a command says of this semaphore (GETVAL, GETPID, GETNCNT); `None`: there is no such set.
+/// What a command says of this semaphore (GETVAL, GETPID, GETNCNT, GETZCNT); `None`: there is no such set.
 pub fn sem_look(key: i32, number: u16, command: c_int) -> Option<i32> {
     let id = sem_id(key)?;
     // SAFETY: these commands take no fourth argument.
