@@ -107,17 +107,18 @@ impl Link {
         Ok(())
     }
 
-    /// Reads what there is, as far as there is room.
-    pub fn fill(&mut self) -> io::Result<()> {
+    /// Reads what there is, as far as there is room. Did anything come?
+    pub fn fill(&mut self) -> io::Result<bool> {
         if self.from > 0 {
             self.read.copy_within(self.from..self.to, 0);
             (self.from, self.to) = (0, self.to - self.from);
         }
-        let before = self.to;
+        let mut came = false;
         while self.to < self.read.len() {
             let end = match self.stream.read(&mut self.read[self.to..]) {
                 Ok(0) => ErrorKind::UnexpectedEof.into(),
                 Ok(n) => {
+                    came = true;
                     let passed = n.min(self.skip);
                     self.skip -= passed;
                     self.read.copy_within(self.to + passed..self.to + n, self.to);
@@ -129,9 +130,9 @@ impl Link {
                 Err(e) => e,
             };
             // What came before the end is looked at first: it may say why. The next read ends as well.
-            return if self.to > before { Ok(()) } else { Err(end) };
+            return if came { Ok(true) } else { Err(end) };
         }
-        Ok(())
+        Ok(came)
     }
 
     /// The first packet of what was read, if all of it is there; or the beginning of a message that is too

@@ -205,12 +205,11 @@ impl Session {
             return Ok(Some(frame));
         }
         self.link.flush()?;
-        self.link.fill()?;
-        let frame = self.link.frame()?;
-        if frame.is_some() {
+        // A part of a packet is a sign of life, too: a long one may take longer than the keep-alive.
+        if self.link.fill()? {
             self.heard = Instant::now();
         }
-        Ok(frame)
+        self.link.frame()
     }
 
     /// Something was sent just now.

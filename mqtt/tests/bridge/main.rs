@@ -8,6 +8,7 @@ mod client;
 mod exchange;
 mod kills;
 mod refused;
+mod slow;
 
 use shmdemo::{Channel, Consumer, Deadline, Geometry, Key, Options, Producer};
 use std::io::Read;
