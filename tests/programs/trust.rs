@@ -55,6 +55,28 @@ fn a_foreign_segment_is_76() {
     }
 }
 
+/// Somebody began to make a channel and was killed, and then there was a stranger's segment of that size.
+#[test]
+fn a_foreign_segment_is_not_taken_for_one_that_is_half_made() {
+    const CREATING: i32 = 3;
+    let channel = Channel::new();
+    channel.filled(b"x\n");
+    let made = channel.segment();
+    raw::shm_remove(made.id);
+    let view = View::attach(raw::shm_create(channel.key, made.size, 0o600));
+    view.write(0, b"somebody's letters");
+    drop(view);
+    let set = sem_row(channel.key).expect("the set stays").id;
+    raw::sem_set(set, CREATING, 1 + made.size as i32 / 64);
+    refused(&channel, 76, &["magic", "expected"]);
+    // Without a word of a stranger it is nobody's, and made anew.
+    let view = View::attach(channel.segment().id);
+    view.write(0, &[0; 18]);
+    drop(view);
+    channel.filled(b"x\n");
+    assert_ne!(channel.segment().id, made.id);
+}
+
 #[test]
 fn a_segment_of_one_byte_is_76() {
     let channel = Channel::new();
