@@ -67,12 +67,15 @@ impl fmt::Display for Error {
                 "the consumer of key {key} holds records of {changes} changes of lane, which is all it can \
                  (ENOBUFS): release the oldest of them, or open it for more changes"
             ),
-            Error::StillAttached { key, others, last_pid } => write!(
-                f,
-                "the semaphore set of key {key} was removed and {others} other attach(es) of its \
-                 segment are still there, the last by pid {last_pid} (EBUSY): stop those programs, \
-                 then start again"
-            ),
+            Error::StillAttached { key, others, last_pid } => {
+                write!(
+                    f,
+                    "the semaphore set of key {key} was removed, or the segment's maker killed halfway, \
+                     and {others} other attach(es) of the segment are still there"
+                )?;
+                last_attached(f, *last_pid)?;
+                f.write_str(" (EBUSY): stop those programs, then start again")
+            }
             Error::TimedOut { key, awaited } => match awaited {
                 Awaited::Channel => write!(
                     f,
@@ -182,10 +185,7 @@ impl fmt::Display for Error {
             }
             Error::InUse { key, others, last_pid } => {
                 write!(f, "{others} other attach(es) of the segment of key {key} are there")?;
-                // A program that was just started by one that is attached detached last, by exec(2).
-                if *last_pid != std::process::id() as i32 {
-                    write!(f, ", the last by pid {last_pid}")?;
-                }
+                last_attached(f, *last_pid)?;
                 f.write_str(" (EBUSY): stop those programs, or remove it under them by force")
             }
             Error::BadGeometry(BadField { field, found, expected }) => write!(
@@ -196,5 +196,14 @@ impl fmt::Display for Error {
                 write!(f, "key {key}: {source}: {}", crate::sysv::limits::next_step(source))
             }
         }
+    }
+}
+
+/// Who attached or detached last, where that was not this process: to look, or by exec(2), where the one that
+/// started it is attached.
+fn last_attached(f: &mut fmt::Formatter<'_>, pid: i32) -> fmt::Result {
+    match pid == std::process::id() as i32 {
+        true => Ok(()),
+        false => write!(f, ", the last by pid {pid}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::raw::{self, View};
 use crate::support::{run, sem_row, shm_row, skipped, Channel, Random};
-use nix::sys::signal::Signal::SIGTERM;
+use nix::sys::signal::Signal::{SIGKILL, SIGSTOP, SIGTERM};
 use nix::unistd::geteuid;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -75,6 +75,27 @@ fn a_foreign_segment_is_not_taken_for_one_that_is_half_made() {
     drop(view);
     channel.filled(b"x\n");
     assert_ne!(channel.segment().id, made.id);
+}
+
+/// Whoever is attached still may hold a role of the set that is gone.
+#[test]
+fn a_removed_set_is_made_anew_once_nobody_else_is_attached() {
+    let channel = Channel::new();
+    let server = channel.running(&[]);
+    server.signal(SIGSTOP);
+    channel.filled(b"kept\n");
+    let segment = channel.segment();
+    raw::sem_remove(sem_row(channel.key).expect("a set").id);
+    for joiner in [channel.client(&[]), channel.server(&[])] {
+        let out = run(joiner, b"not sent\n");
+        out.fails(75, &["1 other attach", "EBUSY"]);
+        assert!(!out.said().contains("the last by"), "it was the program itself: {}", out.said());
+    }
+    server.signal(SIGKILL);
+    server.finish();
+    run(channel.client(&[]), b"end\n").expect(0);
+    assert_eq!(channel.segment().id, segment.id);
+    assert_eq!(run(channel.server(&[]), b"").expect(0).text(), "kept\n");
 }
 
 #[test]
