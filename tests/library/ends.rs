@@ -55,6 +55,30 @@ fn a_role_dropped_is_free_for_the_next() {
     }
 }
 
+/// A bell that nobody answered for long is full (ERANGE), and rings already.
+#[test]
+fn a_full_bell_is_no_error() {
+    use crate::support::raw;
+    const SEMVMX: i32 = 32_767;
+    const SERVER_BELL: i32 = 4;
+    const SERVER_AWAITS: usize = 64;
+    let place = crate::support::Channel::new();
+    let mut producer = producer(&place);
+    let set = raw::sem_id(place.key).expect("a set");
+    let view = raw::View::attach(place.segment().id);
+    for _ in 0..2 {
+        raw::sem_set(set, SERVER_BELL, SEMVMX);
+        view.write(SERVER_AWAITS, &1_u32.to_ne_bytes()); // it tells of a sleeper
+        producer.send(b"one", Deadline::Now).expect("sent, and rung for");
+        assert_eq!(view.word(SERVER_AWAITS), 2, "answered");
+        assert_eq!(raw::sem_get(set, SERVER_BELL), SEMVMX);
+    }
+    let mut consumer = consumer(&place);
+    assert_eq!(seen(&mut consumer).len(), 2);
+    consumer.release();
+    assert_eq!(consumer.wait(Deadline::Now).expect("a channel"), Waited::TimedOut);
+}
+
 /// semop(2) is never begun anew by the kernel after a signal.
 #[test]
 fn a_signal_that_is_handled_ends_no_wait_for_a_lane() {
