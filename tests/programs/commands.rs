@@ -103,6 +103,29 @@ fn status_never_changes_the_segment() {
     until("nobody is attached", || channel.segment().attached == 0);
 }
 
+/// What is told at each level: a step, what is to be known, why it ends.
+#[test]
+fn each_v_and_each_q_is_one_level() {
+    let channel = Channel::new();
+    let text = raw::View::attach(raw::shm_create(channel.key, 2052, 0o666));
+    for (args, told) in [
+        (&["-v"][..], [true, true, true]),
+        (&[], [false, true, true]),
+        (&["-v", "-q"], [false, true, true]),
+        (&["-q"], [false, false, true]),
+        (&["-v", "-qq"], [false, false, true]),
+        (&["-qq"], [false, false, false]),
+        (&["-qqq", "-vv"], [false, true, true]),
+    ] {
+        text.write(0, &[0; 4]); // nobody takes the second line
+        let usual = ["--protocol", "shared_use_st", "--timeout", "0"];
+        let out = run(channel.client(&[&usual, args].concat()), b"one\ntwo\n");
+        out.expect(75);
+        let words = ["client: attached", "client: warning: ", "client: error: "];
+        assert_eq!(words.map(|word| out.stderr.contains(word)), told, "{args:?}: {}", out.stderr);
+    }
+}
+
 /// Checks a value against the part of JSON Schema that `doc/status.schema.json` uses.
 fn check_schema(schema: &Json, value: &Json, path: &str) {
     let member = |json: &Json, name: &str| match json {

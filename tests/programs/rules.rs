@@ -56,7 +56,8 @@ fn with_timeout_0_a_full_ring_is_75_and_names_the_line() {
         "what came before is delivered"
     );
     let failed = text.lines().count() + 1;
-    assert!(out.stderr.contains(&failed.to_string()), "line {failed} is not named: {}", out.stderr);
+    let said = format!("line {failed} was not sent: ");
+    assert!(out.stderr.contains(&said), "line {failed} is not named, alone: {}", out.stderr);
 }
 
 #[test]

@@ -323,7 +323,8 @@ fn a_client_with_nothing_left_to_send_tells_whether_all_was_printed() {
         } else {
             until_counted(&channel, &client, "sent", 2.0);
             run(channel.sub("remove", &["--force"]), b"").expect(0);
-            client.finish().fails(69, &["removed", "lines 1 to 2", "not have been printed"]);
+            let said = ["removed", "after line 2; lines 1 to 2 were sent", "not have been printed"];
+            client.finish().fails(69, &said);
         }
         channel.assert_gone();
     }
