@@ -215,10 +215,14 @@ fn ftok_takes_a_path_of_any_bytes() {
     std::fs::write(&file, "").expect("a file");
     let channel =
         Channel::with_key(support::raw::ftok(&file, 66)).expect("a fresh file's key is free");
-    let mut named = file.into_os_string();
-    named.push(",66");
-    let mut command = client();
-    command.arg("--ftok").arg(named);
-    run(command, b"a line\n").expect(0);
-    assert!(shm_row(channel.key).is_some(), "it is the key that ftok(3) makes");
+    // By number, and as C programs have it: 'B'.
+    for id in [",66", ",B"] {
+        let mut named = file.clone().into_os_string();
+        named.push(id);
+        let mut command = client();
+        command.arg("--ftok").arg(named);
+        run(command, b"a line\n").expect(0);
+        let made = shm_row(channel.key).expect("it is the key that ftok(3) makes");
+        support::raw::shm_remove(made.id);
+    }
 }
