@@ -1,6 +1,7 @@
 //! The library as a program uses it, two ends in one process.
 
 use shmdemo::{Channel, Consumer, Deadline, Error, Geometry, Key, Kind, Options, Producer, Waited};
+use std::time::Duration;
 
 fn open(channel: &crate::support::Channel) -> Channel {
     let key = Key::new(channel.key).expect("a key");
@@ -79,6 +80,26 @@ fn a_full_bell_is_no_error() {
     assert_eq!(consumer.wait(Deadline::Now).expect("a channel"), Waited::TimedOut);
 }
 
+/// All rings up to a wake have one answer; who does not sleep any more says so.
+#[test]
+fn a_sleep_that_is_over_leaves_nothing_behind() {
+    const SERVER_AWAITS: usize = 64;
+    let place = crate::support::Channel::new();
+    let mut consumer = consumer(&place);
+    let view = crate::support::raw::View::attach(place.segment().id);
+    let awake = || view.word(SERVER_AWAITS) % 2 == 0;
+    let soon = || Deadline::after(Duration::from_millis(20));
+    for _ in 0..3 {
+        for _ in 0..5 {
+            consumer.interrupter().wake();
+        }
+        assert_eq!(consumer.wait(Deadline::Never).expect("a channel"), Waited::Woken);
+        assert!(awake(), "after a wake");
+        assert_eq!(consumer.wait(soon()).expect("a channel"), Waited::TimedOut);
+        assert!(awake(), "when its time is over");
+    }
+}
+
 /// semop(2) is never begun anew by the kernel after a signal.
 #[test]
 fn a_signal_that_is_handled_ends_no_wait_for_a_lane() {
@@ -155,7 +176,7 @@ fn a_producer_is_told_that_its_channel_is_about_to_go() {
     assert!(!producer.is_drained().expect("a sound ring"));
     let lane = producer.lane();
     // Nobody knows what becomes of the message.
-    let soon = Deadline::after(std::time::Duration::from_millis(20));
+    let soon = Deadline::after(Duration::from_millis(20));
     assert_eq!(producer.finish(soon).expect("a sound channel"), Waited::TimedOut);
     producer.interrupter().wake();
     assert_eq!(producer.finish(Deadline::Never).expect("a sound channel"), Waited::Woken);
