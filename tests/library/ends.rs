@@ -1,6 +1,8 @@
 //! The library as a program uses it, two ends in one process.
 
-use shmdemo::{Channel, Consumer, Deadline, Error, Geometry, Key, Kind, Options, Producer, Waited};
+use shmdemo::{
+    Channel, Consumer, Deadline, Error, Geometry, Key, Kind, Options, Producer, Reservation, Waited,
+};
 use std::time::Duration;
 
 fn open(channel: &crate::support::Channel) -> Channel {
@@ -98,6 +100,37 @@ fn a_sleep_that_is_over_leaves_nothing_behind() {
         assert_eq!(consumer.wait(soon()).expect("a channel"), Waited::TimedOut);
         assert!(awake(), "when its time is over");
     }
+}
+
+/// Somebody else's store into `head`: the consumer says again where it is before it sleeps.
+#[test]
+fn a_head_that_is_taken_back_keeps_no_producer_asleep() {
+    const LANE_0_HEAD: usize = 128 + 64;
+    let place = crate::support::Channel::new();
+    let (mut producer, mut consumer) = (producer(&place), consumer(&place));
+    while let Some(slot) = producer.try_reserve(2000).expect("a sound ring") {
+        slot.commit(2000);
+    }
+    assert!(!seen(&mut consumer).is_empty());
+    consumer.release();
+    let view = crate::support::raw::View::attach(place.segment().id);
+    assert_ne!(view.word(LANE_0_HEAD), 0);
+    view.write(LANE_0_HEAD, &[0; 4]);
+    let waiter = std::thread::spawn(move || {
+        let enough = Deadline::after(crate::support::patience());
+        loop {
+            match producer.reserve(2000, enough).expect("a sound ring") {
+                Reservation::Slot(_) => return true,
+                Reservation::Woken => {}
+                Reservation::TimedOut => return false,
+            }
+        }
+    });
+    while !waiter.is_finished() {
+        let soon = Deadline::after(Duration::from_millis(20));
+        assert_ne!(consumer.wait(soon).expect("a channel"), Waited::Ready);
+    }
+    assert!(waiter.join().expect("no panic"), "no room, with nothing in the ring");
 }
 
 /// semop(2) is never begun anew by the kernel after a signal.
