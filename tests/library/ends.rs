@@ -65,12 +65,26 @@ fn a_full_bell_is_no_error() {
     const SEMVMX: i32 = 32_767;
     const SERVER_BELL: i32 = 4;
     const SERVER_AWAITS: usize = 64;
+    const ROOM_BELL_0: i32 = 37;
     let place = crate::support::Channel::new();
-    let mut producer = producer(&place);
+    drop(open(&place));
     let set = raw::sem_id(place.key).expect("a set");
     let view = raw::View::attach(place.segment().id);
+    let fill = |bell| raw::sem_set(set, bell, SEMVMX);
+    // Roles are claimed, and given back.
     for _ in 0..2 {
-        raw::sem_set(set, SERVER_BELL, SEMVMX);
+        fill(SERVER_BELL);
+        let lane = producer(&place);
+        fill(ROOM_BELL_0);
+        let role = consumer(&place);
+        fill(SERVER_BELL);
+        drop(lane);
+        fill(ROOM_BELL_0);
+        drop(role);
+    }
+    let mut producer = producer(&place);
+    for _ in 0..2 {
+        fill(SERVER_BELL);
         view.write(SERVER_AWAITS, &1_u32.to_ne_bytes()); // it tells of a sleeper
         producer.send(b"one", Deadline::Now).expect("sent, and rung for");
         assert_eq!(view.word(SERVER_AWAITS), 2, "answered");

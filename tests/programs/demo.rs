@@ -3,6 +3,7 @@
 use crate::support::raw::{self, View};
 use crate::support::{find_program, run, shm_row, skipped, until, Channel, Folder, Proc};
 use nix::sys::signal::Signal::{SIGCONT, SIGTERM};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -154,6 +155,37 @@ fn a_message_waits_in_the_segment_until_it_is_read() {
     server.signal(SIGTERM);
     server.finish().expect(0);
     assert_eq!(channel.bytes()[..4], 0_i32.to_ne_bytes(), "it was read, and the segment stays");
+}
+
+/// It stays attached, and nobody else can find it: the client ends, be it that it waits for its turn or for
+/// its input, and the server.
+#[test]
+fn a_segment_that_is_removed_ends_who_uses_it() {
+    for waits in [true, false] {
+        let channel = Channel::new();
+        let view = View::attach(raw::shm_create(channel.key, 2052, 0o600));
+        let mut client = Proc::spawn(channel.client(&with(&["-v"])));
+        let mut stdin = client.take_stdin();
+        client.wait_stderr("the attach", |said| said.contains("attached"));
+        if waits {
+            stdin.write_all(b"one\ntwo\n").expect("two lines");
+            until("the first line", || view.word(0) == 1);
+        }
+        raw::shm_remove(channel.segment().id);
+        if !waits {
+            stdin.write_all(b"one\n").expect("a line");
+        }
+        let line = if waits { "line 2 was not sent" } else { "line 1 was not sent" };
+        client.finish().fails(69, &[line, "EIDRM"]);
+        drop(stdin);
+    }
+    let channel = Channel::new();
+    let view = View::attach(raw::shm_create(channel.key, 2052, 0o600));
+    let server = Proc::spawn(channel.server(&with(&["-v"])));
+    server.wait_stderr("the attach", |said| said.contains("attached"));
+    raw::shm_remove(channel.segment().id);
+    server.finish().fails(69, &["EIDRM"]);
+    drop(view);
 }
 
 #[test]

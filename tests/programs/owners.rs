@@ -254,6 +254,18 @@ fn another_users_segment_is_77_unless_its_owner_is_accepted() {
 }
 
 #[test]
+fn semaphores_that_are_closed_to_who_may_use_the_segment_are_named() {
+    let Some(others) = Others::here() else { return };
+    let channel = Channel::new();
+    let make = channel.client(&["--mode", "0660"]);
+    run(others.run_as(ANNE, THEIR_GROUP, make), b"").expect(0);
+    raw::sem_give(sem_row(channel.key).expect("a set").id, ANNE, 0o600);
+    let client = channel.client(&["--owner", &ANNE.to_string(), "--timeout", "5"]);
+    let out = run(others.run_as(BEN, THEIR_GROUP, client), b"x\n");
+    out.fails(77, &["semaphore set", "EACCES", "uid 54321", "0600"]);
+}
+
+#[test]
 fn a_segment_given_away_or_taken_over_is_77() {
     let Some(others) = Others::here() else { return };
     // Made by root, owned by Anne since: for root, its owner is another.
