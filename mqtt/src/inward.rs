@@ -206,7 +206,7 @@ impl Inward<'_> {
 /// it is decoded, which the decoder does not.
 fn decode<'a>(whole: &'a [u8], body: &[u8]) -> io::Result<(&'a [u8], Option<Pid>)> {
     let bad = || io::Error::new(ErrorKind::InvalidData, "a message that is none");
-    let topic = body.get(..2).map(|length| usize::from(length[0]) << 8 | usize::from(length[1]));
+    let topic = body.get(..2).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
     let number = if whole[0] & 0b110 == 0 { 0 } else { 2 };
     if topic.map_or(true, |topic| body.len() < 2 + topic + number) {
         return Err(bad());

@@ -164,7 +164,7 @@ impl Link {
         }
         // Its topic, 64 KiB at most, has room.
         let topic =
-            bytes.get(at..at + 2).map(|size| usize::from(size[0]) << 8 | usize::from(size[1]));
+            bytes.get(at..at + 2).map(|size| usize::from(u16::from_be_bytes([size[0], size[1]])));
         Ok(topic.is_some_and(|topic| bytes.len() >= at + topic + 4).then_some(frame))
     }
 
@@ -176,8 +176,8 @@ impl Link {
     /// The number of a message that is too long; `None`: nobody waits for its acknowledgement.
     pub fn number(&self, frame: Frame) -> Option<u16> {
         let body = &self.read[self.from + frame.body..self.to];
-        let at = 2 + (usize::from(body[0]) << 8 | usize::from(body[1]));
-        (frame.head & 0b110 != 0).then(|| u16::from(body[at]) << 8 | u16::from(body[at + 1]))
+        let at = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+        (frame.head & 0b110 != 0).then(|| u16::from_be_bytes([body[at], body[at + 1]]))
     }
 
     /// The body of that packet.

@@ -47,7 +47,7 @@ impl Spec {
     /// A System V key that nobody else uses.
     pub fn key(&self, direction: u32) -> i32 {
         let pid = std::process::id() & 0xffff;
-        (0x63 << 24 | pid << 8 | (self.id << 1 | direction) & 0xff) as i32
+        ((0x63 << 24) | (pid << 8) | (((self.id << 1) | direction) & 0xff)) as i32
     }
 }
 

@@ -26,7 +26,7 @@ static NEXT: AtomicI32 = AtomicI32::new(0);
 impl Place {
     pub fn fresh() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { key: 0x7500_0000 | (std::process::id() as i32 & 0xffff) << 8 | number & 0xff }
+        Self { key: 0x7500_0000 | ((std::process::id() as i32 & 0xffff) << 8) | (number & 0xff) }
     }
 
     pub fn options(&self) -> Options {
@@ -157,14 +157,14 @@ fn help_and_the_manual_name_the_same_options() {
     let listed = help.split("\nthe broker:\n").nth(1).expect("the options");
     let listed = listed.split("\nSIGTERM").next().expect("before the end");
     // The page's macro puts the first dash.
-    let described: String = page
+    let described: Vec<String> = page
         .lines()
         .filter(|line| line.starts_with(".It Fl"))
         .flat_map(|line| line.split(' '))
         .filter(|word| word.starts_with('-'))
         .map(|word| format!(" -{word}"))
         .collect();
-    assert_eq!(options(listed), options(&described));
+    assert_eq!(options(listed), options(&described.concat()));
     for code in [0, 64, 69, 73, 74, 75, 76, 77] {
         assert!(page.contains(&format!("\n.It {code}\n")), "{code}");
     }
