@@ -82,4 +82,12 @@ mod tests {
             assert!(error.to_string().contains(&name), "{name}: {error}");
         }
     }
+    /// A filter may let a call pass and not the same with IPC_CREAT.
+    #[test]
+    fn who_may_not_create_is_told_of_filters() {
+        for errno in [Errno::EPERM, Errno::EACCES] {
+            let error = Error::cannot_create(Key::DEFAULT, 1, SysError { call: "shmget", errno });
+            assert!(error.to_string().contains("SystemCallFilter="), "{error}");
+        }
+    }
 }

@@ -167,19 +167,3 @@ pub(crate) fn next_step(source: &SysError) -> &'static str {
         _ => "see this call in its man page, section 2",
     }
 }
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::error::Error;
-    use crate::sysv::Key;
-
-    /// A filter may let a call pass and not the same with IPC_CREAT.
-    #[test]
-    fn who_may_not_create_is_told_of_filters() {
-        for errno in [Errno::EPERM, Errno::EACCES] {
-            let error = Error::cannot_create(Key::DEFAULT, 1, SysError { call: "shmget", errno });
-            assert!(error.to_string().contains(FILTERED), "{error}");
-        }
-    }
-}
