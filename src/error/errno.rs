@@ -82,6 +82,7 @@ mod tests {
             assert!(error.to_string().contains(&name), "{name}: {error}");
         }
     }
+
     /// A filter may let a call pass and not the same with IPC_CREAT.
     #[test]
     fn who_may_not_create_is_told_of_filters() {

@@ -72,7 +72,8 @@ impl Channel {
     ///
     /// # Errors
     /// [`Error::TimedOut`] while other clients hold all lanes; [`Error::Removed`]; [`Error::Busy`] with
-    /// the pid of who is stopped halfway through removing; [`Error::NotOurs`] where the lane is damaged and a server holds on to it.
+    /// the pid of who is stopped halfway through removing; [`Error::NotOurs`] where the lane is damaged and
+    /// a server holds on to it.
     pub fn into_producer(self, deadline: Deadline) -> Result<Producer> {
         let geometry = self.geometry();
         let claimant = Claimant::this();

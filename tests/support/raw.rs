@@ -6,7 +6,7 @@
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_void};
 use std::ffi::{CStr, CString};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::os::unix::thread::JoinHandleExt;
@@ -309,8 +309,6 @@ pub fn refuse(calls: &[libc::c_long], errno: i32) -> Result<(), Errno> {
 
 /// The program begins with these signals blocked, as a parent that blocks them leaves it.
 pub fn block_in(command: &mut std::process::Command, signals: &[nix::sys::signal::Signal]) {
-    use std::os::unix::process::CommandExt;
-    use std::os::unix::thread::JoinHandleExt;
     let set: nix::sys::signal::SigSet = signals.iter().copied().collect();
     // SAFETY: one system call that allocates nothing, which may be made between fork and exec.
     unsafe { command.pre_exec(move || Ok(set.thread_block()?)) };
@@ -372,25 +370,11 @@ pub fn full_pipe() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
 }
 
 /// A terminal whose output is stopped, as by Ctrl-S: its other end, and itself.
-pub fn stopped_terminal() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
-    use std::os::fd::{FromRawFd, OwnedFd};
-    let (mut main, mut other) = (-1, -1);
-    // SAFETY: two ints are written; the other pointers may be null.
-    checked(unsafe {
-        libc::openpty(
-            &mut main,
-            &mut other,
-            std::ptr::null_mut(),
-            std::ptr::null_mut::<libc::termios>(),
-            std::ptr::null_mut::<libc::winsize>(),
-        )
-    })
-    .expect("openpty");
-    // SAFETY: both are new and nobody else's.
-    let pair = unsafe { (OwnedFd::from_raw_fd(main), OwnedFd::from_raw_fd(other)) };
+pub fn stopped_terminal() -> (OwnedFd, OwnedFd) {
+    let (main, other) = terminal().expect("a terminal");
     // SAFETY: plain numbers.
-    checked(unsafe { libc::tcflow(other, libc::TCOOFF) }).expect("tcflow");
-    pair
+    checked(unsafe { libc::tcflow(other.as_raw_fd(), libc::TCOOFF) }).expect("tcflow");
+    (main, other)
 }
 
 /// A free place for `bytes` (whole pages) of address space with a page on either side that

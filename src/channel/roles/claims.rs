@@ -35,10 +35,12 @@ impl Roles {
         self.try_claim_server(lanes)
     }
 
-    /// Does somebody hold the server role and the creation lock at once, as who removes does?
+    /// Does somebody hold the server role and the creation lock at once, as who removes does, or did so just
+    /// now and gave the lanes back?
     fn being_removed(&self) -> Result<bool> {
         let creator = self.creator()?;
-        Ok(creator.is_some() && creator == self.server()?)
+        let holds_all = creator.is_some() && creator == self.server()?;
+        Ok(holds_all || sem::value(self.id, FREE_LANES).is_ok_and(|free| free > 0))
     }
 
     /// Waits until nobody creates, joins or removes.
@@ -48,6 +50,7 @@ impl Roles {
         Ok(())
     }
 
+    /// As [`claim_server`](Self::claim_server), once: who removes is told of as a server.
     fn try_claim_server(&self, lanes: u32) -> Result<()> {
         for first in (0..lanes as u16).step_by(LANES_AT_ONCE) {
             let mut ops: heapless::Vec<Op, 16> = heapless::Vec::new();
@@ -85,7 +88,8 @@ impl Roles {
     /// Claims any free lane of `lanes`, waiting for one until `deadline`.
     ///
     /// # Errors
-    /// [`Error::TimedOut`]; [`Error::Removed`].
+    /// [`Error::TimedOut`]; [`Error::Removed`]; [`Error::Busy`] with the pid of who is stopped halfway
+    /// through removing.
     pub(crate) fn claim_lane(&self, lanes: u32, deadline: Deadline) -> Result<u32> {
         // The ticket is waited for, so that a lane is free for whoever has one.
         let mut looks = 0;
