@@ -1,7 +1,6 @@
 //! Many messages at once, as lines, for `shmdemo-server`.
 
 use super::Consumer;
-use crate::ring::Kind;
 use crate::segment::atomic::Ordering::Relaxed;
 
 impl Consumer {
@@ -15,29 +14,22 @@ impl Consumer {
             return 0;
         }
         let Some(run) = self.runs.last_mut() else { return 0 };
-        let rx = &mut self.lanes[lane];
-        while self.quota > 0 {
-            let before = rx.position();
-            let Ok(Some(found)) = rx.next() else { break };
-            let (len, rest) = (found.len as usize, &mut out[filled..]);
-            let size = prefix.len() + len + 1;
-            if found.kind != Kind::Data || size > rest.len() {
-                rx.seek(before);
-                break;
+        let taken = self.lanes[lane].each_message(self.quota, |bytes, found| {
+            let (rest, len) = (&mut out[filled..], found.len as usize);
+            if rest.len() <= prefix.len() + len {
+                return false;
             }
-            let rest = match prefix.is_empty() {
-                true => rest,
-                false => {
-                    rest[..prefix.len()].copy_from_slice(prefix);
-                    &mut rest[prefix.len()..]
-                }
-            };
-            rx.bytes().copy_out(found.offset, &mut rest[..len]);
+            let (begin, rest) = rest.split_at_mut(prefix.len());
+            if !prefix.is_empty() {
+                begin.copy_from_slice(prefix);
+            }
+            bytes.copy_out(found.offset, &mut rest[..len]);
             rest[len] = separator;
-            filled += size;
-            self.quota -= 1;
-            run.records += 1;
-        }
+            filled += prefix.len() + len + 1;
+            true
+        });
+        self.quota -= taken;
+        run.records += taken;
         filled
     }
 

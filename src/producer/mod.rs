@@ -14,6 +14,8 @@ use core::time::Duration;
 mod anew;
 mod descriptor;
 mod finish;
+#[cfg(feature = "programs")]
+mod lines;
 mod slot;
 
 pub use slot::Slot;
@@ -224,15 +226,6 @@ impl Producer {
         self.check_claimant()?;
         self.channel.check()?;
         Ok(Err(end))
-    }
-
-    /// Stages `message` where that takes no more than a copy; false: nothing was done.
-    #[cfg(feature = "programs")]
-    #[inline]
-    pub(crate) fn stage_at_once(&mut self, message: &[u8]) -> bool {
-        let staged = self.claimant.is_this() && self.tx.stage_at_once(message);
-        (self.unrung, self.unsure) = (self.unrung | staged, self.unsure | staged);
-        staged
     }
 
     /// Sends `message`, waiting for room until `deadline`, and rings for the server.

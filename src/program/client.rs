@@ -138,7 +138,7 @@ fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
                 (number, start) = (number + lines, start + bytes);
             }
             let rest = &buffer[start..filled];
-            let (line, next) = match memchr::memchr(separator, rest) {
+            let (line, next) = match stdio::find(separator, rest) {
                 Some(at) => (&rest[..at], start + at + 1),
                 // The last line needs no end.
                 None if ended => (rest, filled),

@@ -1,6 +1,6 @@
 //! Where the client's lines go: a lane of a ring, or the C demo's buffer.
 
-use super::signals;
+use super::{signals, stdio};
 use crate::shared_use::SharedUseSegment;
 use crate::{Deadline, Error, Producer, Reservation, Waited};
 use core::time::Duration;
@@ -108,16 +108,10 @@ impl Sink for RingSink<'_> {
     }
 
     fn send_ahead(&mut self, bytes: &[u8], separator: u8, end_word: &[u8]) -> (u64, usize) {
-        let (mut lines, mut start) = (0, 0);
-        while let Some(len) = memchr::memchr(separator, &bytes[start..]) {
-            let line = &bytes[start..start + len];
-            let is_end = !end_word.is_empty() && line == end_word;
-            if is_end || !self.producer.stage_at_once(line) {
-                break;
-            }
-            (lines, start) = (lines + 1, start + len + 1);
-        }
-        (lines, start)
+        self.producer.stage_lines(bytes, |rest| {
+            let len = stdio::find(separator, rest)?;
+            (end_word.is_empty() || &rest[..len] != end_word).then_some(len)
+        })
     }
 
     fn send(&mut self, line: &[u8]) -> crate::Result<bool> {

@@ -65,6 +65,15 @@ pub(super) fn stdin_is_terminal() -> bool {
     nix::unistd::isatty(std::io::stdin()).unwrap_or(false)
 }
 
+/// Where the first such byte is: memchr(3), written for each processor by who wrote the C library.
+#[inline]
+pub(super) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    // SAFETY: it reads nothing outside of these `len()` bytes.
+    let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
+    // What it found is one of them, so behind their begin.
+    (!found.is_null()).then(|| found as usize - bytes.as_ptr() as usize)
+}
+
 /// Why [`write_all`] stopped: after so many bytes, for that reason.
 pub(super) struct Stopped {
     pub written: usize,
@@ -116,7 +125,7 @@ fn write_lines(
     while written < bytes.len() {
         alive();
         let rest = &bytes[written..];
-        let line = memchr::memchr(separator, rest).map_or(rest.len(), |at| at + 1);
+        let line = find(separator, rest).map_or(rest.len(), |at| at + 1);
         let part = if ONE_LINE.load(Ordering::Relaxed) { &rest[..line] } else { rest };
         match nix::unistd::write(stdout.as_fd(), part) {
             Ok(0) => return Err(Stopped { written, errno: Errno::EIO }),

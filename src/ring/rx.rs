@@ -181,6 +181,39 @@ impl Rx {
         Ok(Some(Found { offset: at + RECORD_HEADER, len, kind }))
     }
 
+    /// Looks at messages one after another, up to `most`, and gives each to `take`, for as long as that takes
+    /// it (else it was not looked at) and their records are known to be there; returns how many it took.
+    /// What ends it, [`next`](Self::next) tells.
+    #[allow(dead_code)] // the programs' alone
+    #[inline]
+    pub(crate) fn each_message(
+        &mut self,
+        most: u32,
+        mut take: impl FnMut(&RingMemory, Found) -> bool,
+    ) -> u32 {
+        let ring = self.lane.ring().len();
+        let (mut cursor, mut taken) = (self.cursor, 0);
+        while taken < most && cursor != self.tail {
+            let at = cursor & (ring - 1);
+            let (len, kind) = self.lane.ring().load_pair(at);
+            if kind != KIND_DATA || len > self.max_message {
+                break;
+            }
+            let whole = record_bytes(len);
+            if whole > self.tail.wrapping_sub(cursor).min(ring - at) {
+                break;
+            }
+            let found = Found { offset: at + RECORD_HEADER, len, kind: Kind::Data };
+            if !take(self.lane.ring(), found) {
+                break;
+            }
+            (cursor, taken) = (cursor.wrapping_add(whole), taken + 1);
+        }
+        self.cursor = cursor;
+        self.received = self.received.wrapping_add(taken);
+        taken
+    }
+
     /// Where the next [`next`](Self::next) looks, for [`seek`](Self::seek).
     pub(crate) fn position(&self) -> (u32, u32) {
         (self.cursor, self.received)

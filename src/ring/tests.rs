@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::segment::layout::{min_ring_for, KIND_DATA, KIND_PAD};
-use crate::segment::memory::Lane;
+use crate::segment::memory::{Lane, RingMemory};
+
+mod many;
 
 const MAX: u32 = 120;
 
@@ -36,8 +38,7 @@ fn write(tx: &mut Tx, message: &[u8]) -> Option<Reserved> {
 
 fn pop(rx: &mut Rx) -> Option<Vec<u8>> {
     let found = rx.next().unwrap()?;
-    let mut message = vec![0; found.len as usize];
-    rx.bytes().copy_out(found.offset, &mut message);
+    let message = copied(rx.bytes(), &found);
     rx.release();
     Some(message)
 }
@@ -81,6 +82,12 @@ fn passes(staged: fn(u32) -> bool) {
         assert_eq!((seen.sent, seen.received), (sent, received));
         assert!(seen.high_water <= ring);
     }
+}
+
+fn copied(bytes: &RingMemory, found: &Found) -> Vec<u8> {
+    let mut message = vec![0; found.len as usize];
+    bytes.copy_out(found.offset, &mut message);
+    message
 }
 
 #[test]
@@ -217,6 +224,8 @@ fn damaged_words_are_named_and_never_followed() {
         let (lane, mut tx, mut rx) = lane(256, 0);
         assert!(push(&mut tx, b"hello"));
         spoil(&lane);
+        let _ = rx.ready();
+        assert_eq!(rx.each_message(9, |_, _| true), 0);
         assert_eq!(rx.next().unwrap_err().field, field);
     }
     // A pad up to the published position, with nothing behind it.
@@ -247,6 +256,8 @@ fn a_record_that_would_go_on_behind_the_rings_end_is_named() {
     }
     assert!(push(&mut tx, &[0; 32]) && push(&mut tx, &[0; 96]));
     lane.bytes().store_pair(208, 48, KIND_DATA);
+    assert!(rx.ready().unwrap());
+    assert_eq!(rx.each_message(9, |_, _| true), 0);
     assert_eq!(rx.next().unwrap_err().field, "len");
 }
 

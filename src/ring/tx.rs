@@ -108,23 +108,31 @@ impl Tx {
         }
     }
 
-    /// Stages `message` where that takes no more than a copy; false: it is longer than any message,
-    /// or its room is not known yet, or not in one piece. Then nothing was done.
+    /// Stages the messages that `next` gives, for as long as each takes no more than a copy: it is not longer
+    /// than a message may be, and its room is known and in one piece. To be asked for another tells `next`
+    /// that the one before is staged.
     #[allow(dead_code)] // the programs' alone
     #[inline]
-    pub(crate) fn stage_at_once(&mut self, message: &[u8]) -> bool {
-        if message.len() > self.max_message as usize {
-            return false;
+    pub(crate) fn stage_each<'m>(&mut self, mut next: impl FnMut() -> Option<&'m [u8]>) {
+        let ring = self.lane.ring().len();
+        let (mut tail, mut sent) = (self.tail, self.sent);
+        while let Some(message) = next() {
+            if message.len() > self.max_message as usize {
+                break;
+            }
+            let need = record_bytes(message.len() as u32);
+            let at = tail & (ring - 1);
+            if need > ring - at || need > ring - tail.wrapping_sub(self.head) {
+                break;
+            }
+            self.lane.ring().store_record(at, KIND_DATA, message);
+            (tail, sent) = (tail.wrapping_add(need), sent.wrapping_add(1));
+            if tail.wrapping_sub(self.published) >= ring / 8 {
+                (self.tail, self.sent) = (tail, sent);
+                self.publish();
+            }
         }
-        let (ring, len) = (self.lane.ring().len(), message.len() as u32);
-        let (need, at) = (record_bytes(len), self.tail & (ring - 1));
-        if need > ring - at || need > ring - self.tail.wrapping_sub(self.head) {
-            return false;
-        }
-        let offset = at + RECORD_HEADER;
-        self.lane.ring().copy_in(offset, message);
-        self.stage(Reserved { offset, len, start: self.tail }, len);
-        true
+        (self.tail, self.sent) = (tail, sent);
     }
 
     /// Writes a record behind the last one.

@@ -5,7 +5,9 @@
 //! they are copied, each once.
 #![allow(unsafe_code)]
 
-use super::layout::{Geometry, Header, LaneControl, HEADER_BYTES, LANE_CONTROL_BYTES};
+use super::layout::{
+    Geometry, Header, LaneControl, HEADER_BYTES, LANE_CONTROL_BYTES, RECORD_HEADER,
+};
 use crate::sysv::shm::Attach;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -85,6 +87,23 @@ impl RingMemory {
         unsafe {
             at.write_volatile(first);
             at.add(1).write_volatile(second);
+        }
+    }
+
+    /// Writes a record: the two words of its header, the payload's length and `kind`, then the payload.
+    #[allow(dead_code)] // the programs' alone
+    #[inline]
+    pub(crate) fn store_record(&self, offset: u32, kind: u32, payload: &[u8]) {
+        // A longer slice than 4 GiB can't be inside the ring: `at` refuses it.
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let at = self.at(offset & !7, len.saturating_add(RECORD_HEADER)).cast::<u32>();
+        // SAFETY: `at` is 8-byte aligned, as in `load_pair`; header and payload behind it are inside the
+        // ring, and `payload` is private memory of this process, which can't overlap the segment. Only
+        // this lane's producer writes here, before it publishes.
+        unsafe {
+            at.write_volatile(len);
+            at.add(1).write_volatile(kind);
+            core::ptr::copy_nonoverlapping(payload.as_ptr(), at.add(2).cast(), payload.len());
         }
     }
 

@@ -224,7 +224,7 @@ impl SharedUseSegment {
     /// # Errors
     /// [`Error::TooLong`] above [`longest`](Self::longest) bytes; [`Error::HoldsNul`].
     pub fn check_text(&self, text: &[u8]) -> Result<()> {
-        match memchr::memchr(0, text) {
+        match text.iter().position(|byte| *byte == 0) {
             _ if text.len() > self.longest() => {
                 Err(Error::TooLong { len: text.len(), max: self.longest() as u32 })
             }

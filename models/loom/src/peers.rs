@@ -2,9 +2,9 @@
 //! doorbells, and the run of a model.
 
 use crate::kernel::{Bell, Descriptor};
-use crate::ring::{Kind, Reserved, Rx, Tx};
+use crate::ring::{Found, Kind, Reserved, Rx, Tx};
 use crate::segment::layout::{record_bytes, Header};
-use crate::segment::memory::{header, Lane};
+use crate::segment::memory::{header, Lane, RingMemory};
 use crate::wake::doorbell::Waited;
 use loom::model::Builder;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -125,8 +125,14 @@ impl Sender {
         true
     }
 
-    /// Stages a message without waiting and without ringing; false: no room.
+    /// Stages a message without waiting and without ringing, as the client does; false: no room.
     pub fn try_stage(&mut self, message: &[u8]) -> bool {
+        let (before, mut given) = (self.tx.sent(), Some(message));
+        self.tx.stage_each(|| given.take());
+        if self.tx.sent() != before {
+            self.unrung = true;
+            return true;
+        }
         let Some(reserved) = self.write(message) else { return false };
         self.unrung = true;
         self.tx.stage(reserved, message.len() as u32);
@@ -161,13 +167,18 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Takes and releases all there is, as `Consumer::next_record` and `release`.
+    /// Takes and releases all there is, as `Consumer::next_record`, `copy_lines` and `release`.
     pub fn take_each(&mut self, mut each: impl FnMut(usize, Vec<u8>)) {
         for (lane, rx) in self.lanes.iter_mut().enumerate() {
-            while let Some(found) = rx.next().unwrap() {
+            let mut take = |bytes: &RingMemory, found: Found| {
                 let mut payload = vec![0; found.len as usize];
-                rx.bytes().copy_out(found.offset, &mut payload);
+                bytes.copy_out(found.offset, &mut payload);
                 each(lane, payload);
+                true
+            };
+            while let Some(found) = rx.next().unwrap() {
+                take(rx.bytes(), found);
+                rx.each_message(u32::MAX, &mut take);
             }
         }
         for (rx, (_, bell)) in self.lanes.iter_mut().zip(&self.channel.lanes) {

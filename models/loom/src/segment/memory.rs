@@ -119,6 +119,11 @@ impl RingMemory {
         pair[1].store(second, Relaxed);
     }
 
+    pub fn store_record(&self, offset: u32, kind: u32, payload: &[u8]) {
+        self.store_pair(offset, payload.len() as u32, kind);
+        self.copy_in(offset + 8, payload);
+    }
+
     pub fn copy_in(&self, offset: u32, from: &[u8]) {
         for (word, bytes) in self.at(offset, from.len()).iter().zip(from.chunks_exact(4)) {
             word.store(u32::from_ne_bytes(bytes.try_into().unwrap()), Relaxed);
