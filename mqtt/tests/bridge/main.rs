@@ -9,6 +9,7 @@ mod exchange;
 mod kills;
 mod refused;
 mod slow;
+mod tls;
 
 use shmdemo::{Channel, Consumer, Deadline, Geometry, Key, Options, Producer};
 use std::io::Read;
