@@ -22,7 +22,7 @@ fn settings(port: u16, authority: &str) -> String {
         assert!(block.contains(from), "{from} in {block}");
         block.replace(from, to)
     };
-    let block = set(block.into(), "BROKER:8883", &format!("localhost:{port}"));
+    let block = set(block.into(), "BROKER:8883", &format!("127.0.0.1:{port}"));
     let block = set(block, "/etc/ssl/certs/ca-certificates.crt", authority);
     // It tries again after 5 to 30 s.
     block + "restart_timeout 1\n"
@@ -39,7 +39,7 @@ impl Certificates {
         let script = "set -e; cd \"$1\"; key='-newkey rsa:2048 -nodes -days 2'; \
             openssl req -x509 $key -keyout ca.key -out ca.crt -subj /CN=authority; \
             openssl req $key -keyout broker.key -out broker.csr -subj /CN=localhost; \
-            echo subjectAltName=DNS:localhost >names; openssl x509 -req -in broker.csr \
+            echo subjectAltName=IP:127.0.0.1 >names; openssl x509 -req -in broker.csr \
             -CA ca.crt -CAkey ca.key -CAcreateserial -out broker.crt -extfile names -days 2";
         let made =
             Command::new("sh").args(["-c", script, "sh"]).arg(&fresh.0).output().expect("sh");
@@ -66,7 +66,7 @@ fn client(program: &str, broker: &Broker, authority: &str, args: &[&str]) -> Com
     let mut command = Command::new(program);
     command.args([
         "-h",
-        "localhost",
+        "127.0.0.1",
         "-p",
         &broker.port.to_string(),
         "--cafile",
