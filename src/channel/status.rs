@@ -6,7 +6,7 @@ use super::{inspect, Options};
 use crate::error::{Error, Object, Result};
 use crate::ring;
 use crate::segment::atomic::Ordering::Relaxed;
-use crate::segment::layout::{BadField, Geometry, LAYOUT_VERSION, MAX_LANES};
+use crate::segment::layout::{BadField, Geometry, LAYOUT_VERSION};
 use crate::segment::Segment;
 use crate::sysv::limits::{rmid_forced, RMID_FORCED};
 use crate::sysv::shm::{ShmId, ShmStat};
@@ -60,8 +60,8 @@ pub struct Status {
     pub geometry: Geometry,
     /// The server; `None`: the role is free.
     pub server: Option<i32>,
-    /// Its lanes.
-    pub lanes: heapless::Vec<LaneStatus, { MAX_LANES as usize }>,
+    /// Its lanes, as many as it has.
+    pub lanes: Vec<LaneStatus>,
 }
 
 impl Status {
@@ -82,7 +82,8 @@ impl Status {
         let geometry = inspect::await_header(key, &segment, bytes)?;
         let generation = segment.header().generation.load(Relaxed);
         let roles = Roles::find(key)?.filter(|roles| roles.id().raw() as u32 == generation);
-        let mut lanes = heapless::Vec::new();
+        // At most MAX_LANES: `check_header` has seen to that.
+        let mut lanes = Vec::with_capacity(geometry.lanes as usize);
         for number in 0..geometry.lanes {
             let control = segment.control(&geometry, number);
             let (counters, damage) = match ring::counters(control, geometry.ring_bytes) {
@@ -90,8 +91,7 @@ impl Status {
                 Err(field) => (ring::Counters::default(), Some(field)),
             };
             let pid = roles.as_ref().and_then(|roles| roles.lane(number).ok().flatten());
-            // At most MAX_LANES (checked by `check_header`), so each push finds room.
-            let _ = lanes.push(LaneStatus {
+            lanes.push(LaneStatus {
                 pid,
                 sent: counters.sent,
                 received: counters.received,

@@ -6,7 +6,7 @@ use crate::channel::Channel;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result, Role};
 use crate::ring::{Found, Rx};
-use crate::segment::layout::{BadField, MAX_LANES};
+use crate::segment::layout::BadField;
 use crate::wake::{self, Bed, Interrupter, Look, Polled, SpinPolicy, Waited};
 
 mod aside;
@@ -38,7 +38,8 @@ struct Run {
 #[derive(Debug)]
 #[must_use = "a consumer that is dropped gives its role back"]
 pub struct Consumer {
-    lanes: heapless::Vec<Rx, { MAX_LANES as usize }>,
+    /// As many as the channel has: who can serve 32 need not have the room for them.
+    lanes: Vec<Rx>,
     /// Lanes that ever had a record, by bits.
     used: u32,
     /// The lane whose turn it is.
@@ -79,14 +80,14 @@ impl Channel {
             self.roles().release_server(geometry.lanes);
             return Err(e);
         }
-        let (mut lanes, mut aside, mut untold) = (heapless::Vec::new(), 0, 0);
+        let (mut aside, mut untold) = (0, 0);
+        let mut lanes = Vec::with_capacity(geometry.lanes as usize);
         for number in 0..geometry.lanes {
             let lane = self.segment().lane(&geometry, number);
             let (rx, taken) = Rx::new(lane, geometry.max_message);
             untold |= u32::from(taken.is_err()) << number;
             aside |= u32::from(rx.is_aside()) << number;
-            // There are at most MAX_LANES, so each push finds room.
-            let _ = lanes.push(rx);
+            lanes.push(rx);
         }
         self.roles().unlock();
         let consumer = Consumer {

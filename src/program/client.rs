@@ -13,6 +13,9 @@ use anyhow::{Context, Result};
 /// What is read from stdin at once, if the longest message is not longer.
 const CHUNK: usize = 32 << 10;
 
+/// The same until more was there at once, for those whose lines come now and then.
+const FIRST_CHUNK: usize = 1 << 10;
+
 /// The buffer: the longest message, its separator, and some of the next one.
 const BUFFER: usize = MAX_MESSAGE as usize + (4 << 10);
 
@@ -109,18 +112,24 @@ pub(super) fn log_shared_use(segment: &SharedUseSegment, key: crate::sysv::Key) 
 fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
     let separator = args.common.separator;
     let size = (sink.longest() + 1).clamp(CHUNK, BUFFER);
-    // Made once, and not on the stack, which may be small.
-    let mut buffer = vec![0; size];
+    // Allocated once, and not on the stack, which may be small; written to as far as there was need of it.
+    let mut buffer = Vec::with_capacity(size);
     let terminal = stdio::stdin_is_terminal();
     // Bytes in the buffer; the line's number; bytes of a line that is too long, gone already.
     let (mut filled, mut number, mut skipped) = (0, 0_u64, 0);
+    // The last read left no room: more may be there.
+    let mut filled_up = true;
     loop {
         if terminal {
             stdio::print(PROMPT)?;
         }
+        if filled_up {
+            buffer.resize((2 * buffer.len()).clamp(FIRST_CHUNK, size), 0);
+        }
         let ended = match stdio::read(&mut buffer[filled..])? {
             stdio::Input::Bytes(n) => {
                 filled += n;
+                filled_up = filled == buffer.len();
                 false
             }
             stdio::Input::End => true,

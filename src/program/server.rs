@@ -11,6 +11,9 @@ use anyhow::{Context, Result};
 /// Output is written when so much of it is there, or when there is nothing more to print.
 const BATCH: usize = 32 << 10;
 
+/// The same until a batch has been larger, for those whose lines come now and then.
+const FIRST_BATCH: usize = 1 << 10;
+
 /// Why the server is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Done {
@@ -37,8 +40,9 @@ pub(super) fn serve(args: &Serve) -> Result<u8> {
     let notify = Notify::from_environment();
     notify.ready(&format!("serving key {key}"));
     let longest = consumer.channel().geometry().max_message as usize + args.prefix.len() + 1;
-    // Made once, and not on the stack, which may be small.
-    let out = vec![0; BATCH + longest];
+    // Allocated once, and not on the stack, which may be small; written to as far as there was need of it.
+    let mut out = Vec::with_capacity(BATCH + longest);
+    out.resize(FIRST_BATCH + longest, 0);
     let damaged = DamagedLanes::default();
     let lines = Lines::default();
     let mut printer = Printer { args, consumer, notify, lines, longest, out, filled: 0, damaged };
@@ -131,7 +135,7 @@ impl Printer<'_> {
         let longest = self.longest;
         let mut done = None;
         loop {
-            while self.filled < BATCH {
+            while self.has_room() {
                 let room = &mut self.out[self.filled..];
                 let lines = self.consumer.copy_lines(room, &self.args.prefix, separator);
                 self.filled += lines;
@@ -175,6 +179,15 @@ impl Printer<'_> {
                 return Ok(done);
             }
         }
+    }
+
+    /// Can one more longest line be added? The buffer grows up to a whole batch, within what is allocated.
+    fn has_room(&mut self) -> bool {
+        let (whole, len) = (BATCH + self.longest, self.out.len());
+        if len < whole && self.filled + self.longest >= len {
+            self.out.resize((2 * len).min(whole), 0);
+        }
+        self.filled + self.longest < self.out.len()
     }
 
     /// Writes what is collected, then releases it: a message leaves the ring only once it is

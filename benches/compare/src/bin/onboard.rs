@@ -143,11 +143,12 @@ fn programs(unit: f64) -> Result<()> {
     Ok(())
 }
 
-/// RSS, PSS and what it alone has written, in kB, by the kernel's own sums.
+/// RSS, PSS and what it has written of its own, in kB, by the kernel's own sums. Not Private_Dirty: the
+/// guest's files lie in memory, where all their pages count as written.
 fn memory(child: &Child) -> Result<[u32; 3]> {
     let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
     let mut found = [0; 3];
-    for (value, field) in found.iter_mut().zip(["Rss:", "Pss:", "Private_Dirty:"]) {
+    for (value, field) in found.iter_mut().zip(["Rss:", "Pss:", "Anonymous:"]) {
         let line = text.lines().find(|line| line.starts_with(field)).ok_or(field)?;
         *value = line.split_whitespace().nth(1).ok_or(field)?.parse()?;
     }
@@ -194,7 +195,7 @@ fn starts(names: [&str; 2], start: impl Fn() -> Result<(Child, Command)>) -> Res
 }
 
 fn footprint() -> Result<()> {
-    println!("| kB, by smaps_rollup: median of {STARTS} starts | RSS | PSS | private, written |");
+    println!("| kB, by smaps_rollup: median of {STARTS} starts | RSS | PSS | pages of its own (Anonymous) |");
     println!("| --- | ---: | ---: | ---: |");
     starts(["shmdemo-server", "shmdemo-client"], || {
         let mut client = Command::new("shmdemo-client");
