@@ -7,14 +7,15 @@ quoted() { # TEXT: as one word for sh
 }
 
 # What the program finds beside itself: cargo puts tests into PROFILE/deps and
-# examples into PROFILE/examples.
+# examples into PROFILE/examples. The two programs are its profile's, or those of SHMDEMO_BIN_DIR.
 neighbours() { # FOLDER-OF-THE-PROGRAM
-    local file profile=${1%/*}
+    local file profile=${1%/*} programs
     case $1 in
     */deps | */examples) ;;
     *) profile=$1 ;;
     esac
-    for file in "$profile"/shmdemo-server "$profile"/shmdemo-client "$profile"/examples/*; do
+    programs=${SHMDEMO_BIN_DIR:-$profile}
+    for file in "$programs"/shmdemo-server "$programs"/shmdemo-client "$profile"/examples/*; do
         # Cargo keeps every example a second time, with a hash, and in pieces with dots.
         if [ -f "$file" ] && [ -x "$file" ] && [[ ! ${file##*/} =~ \.|-[0-9a-f]{16}$ ]]; then
             echo "$file"
@@ -22,12 +23,19 @@ neighbours() { # FOLDER-OF-THE-PROGRAM
     done
 }
 
-# The program, its neighbours and the C peers of tests/c, stripped.
+# The program, its neighbours and the C peers of tests/c, stripped. Two names of one executable
+# (links) stay that.
 job_files() { # FOLDER TOOL-PREFIX
-    local files source name
+    local files file links=() source name
     mapfile -t files < <(neighbours "${program%/*}")
-    install -m 755 -t "$1" "${files[@]}" "$program"
+    for file in "${files[@]}" "$program"; do
+        [ ! -L "$file" ] || links+=("$file")
+        install -m 755 -t "$1" "$(realpath "$file")"
+    done
     "$2strip" "$1"/* || die 77 "${2}strip can't read $program: is it a program for that machine?"
+    for file in "${links[@]}"; do
+        ln -s "$(basename "$(realpath "$file")")" "$1/${file##*/}"
+    done
     for source in "$repo"/tests/c/*.c; do
         [ -e "$source" ] || continue
         name=${source##*/}
@@ -43,7 +51,7 @@ job_script() { # FOLDER-ON-THE-BOARD ARGUMENTS...
     shift
     echo '#!/bin/sh'
     for name in $(compgen -e | grep -E '^(RUST_(BACKTRACE|LOG|TEST_.*)|SHMDEMO_.*)$' |
-        grep -vE '^SHMDEMO_(MACHINE|TIMEOUT|CACHE|BOARD|SSH)$'); do
+        grep -vE '^SHMDEMO_(MACHINE|TIMEOUT|CACHE|BOARD|SSH|BIN_DIR)$'); do
         echo "export $name=$(quoted "${!name}")"
     done
     [ -z "${machine-}" ] || echo "export SHMDEMO_MACHINE=$machine"
