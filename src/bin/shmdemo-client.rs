@@ -1,7 +1,7 @@
 //! `shmdemo-client`: all it does is in the library's `program` module.
 #![deny(unsafe_code)]
 
-#[cfg(all(panic = "abort", not(feature = "backtrace")))]
+#[cfg(all(panic = "abort", not(any(feature = "backtrace", feature = "c-library"))))]
 #[path = "../program/no_unwinder.rs"]
 mod no_unwinder;
 

@@ -17,7 +17,10 @@ mod fault;
 mod options;
 mod producer;
 mod status;
-#[cfg(target_env = "musl")]
+#[cfg(any(
+    target_env = "musl",
+    all(feature = "c-library", panic = "abort", not(feature = "backtrace"))
+))]
 mod unwinder;
 mod waker;
 
