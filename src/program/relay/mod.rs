@@ -10,7 +10,6 @@ use super::args::Protocol;
 use super::damage::DamagedLanes;
 use super::notify::Notify;
 use super::{exit, signals, Failure};
-use crate::layout::MAX_MESSAGE;
 use crate::shared_use::{End, SharedUseSegment};
 use crate::{Channel, Consumer, Deadline, Key, Kind, Options, Waited};
 use anyhow::{Context, Result};
@@ -210,7 +209,7 @@ struct FromRing {
 
 impl FromRing {
     fn new(consumer: Box<Consumer>) -> Self {
-        let message = vec![0; MAX_MESSAGE as usize];
+        let message = vec![0; consumer.channel().geometry().max_message as usize];
         Self { consumer, message, ending: false, damaged: DamagedLanes::default() }
     }
 
