@@ -171,7 +171,7 @@ impl Options {
             Err(Error::NotAccepted { key: self.key, object, uid, cuid, mode, size, why })
         };
         // Also where it is the number of `--owner` or our own: it says nothing.
-        if [perm.uid, perm.cuid].into_iter().any(users::is_nobodys) {
+        if users::are_nobodys([perm.uid, perm.cuid]) {
             return refuse(Refusal::Nobodys);
         }
         if !self.trusts(perm) {

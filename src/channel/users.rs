@@ -8,13 +8,14 @@
 
 use crate::sysv::proc;
 
-/// Does this number stand for users that have none here, so that it says nothing of who it is?
+/// Does one of these numbers stand for users that have none here, so that it says nothing of who it is?
 ///
 /// Where `/proc` does not tell, the overflow uid counts as that: it is refused, not trusted.
-pub(crate) fn is_nobodys(uid: u32) -> bool {
+pub(crate) fn are_nobodys(uids: [u32; 2]) -> bool {
     let overflow = proc::read("/proc/sys/kernel/overflowuid");
     let overflow = overflow.and_then(|text| text.trim().parse().ok()).unwrap_or(65_534);
-    uid == overflow && !proc::read("/proc/self/uid_map").is_some_and(|map| maps(&map, uid))
+    uids.contains(&overflow)
+        && !proc::read("/proc/self/uid_map").is_some_and(|map| maps(&map, overflow))
 }
 
 /// Is `uid` in one of the ranges of this map: the first one inside, outside, how many?
