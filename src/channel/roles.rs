@@ -265,19 +265,19 @@ impl Roles {
         Bell::new(self.key, self.id, num)
     }
 
-    /// Rings for every producer of `lanes` lanes that may sleep, whatever became of its doorbell's
+    /// Rings for every producer of the lanes `which`, by bits, that may sleep, whatever became of its doorbell's
     /// words: two calls, and one more for each few that are not rung for already.
-    pub(crate) fn remind_producers(&self, lanes: u32) {
+    pub(crate) fn remind_producers(&self, which: u32) {
         let Ok(values) = self.values() else {
             return; // a removed set: the sleeps themselves have ended
         };
         let mut ops: heapless::Vec<Op, LANES_AT_ONCE> = heapless::Vec::new();
-        for lane in 0..lanes as u16 {
+        for lane in 0..MAX_LANES as u16 {
             let (held, bell) = (values[usize::from(LANES + lane)], ROOM_BELLS + lane);
-            if held > 0 && values[usize::from(bell)] == 0 {
+            if which & (1 << lane) != 0 && held > 0 && values[usize::from(bell)] == 0 {
                 let _ = ops.push(Op::new(bell, 1));
             }
-            if ops.is_full() || (lane + 1 == lanes as u16 && !ops.is_empty()) {
+            if ops.is_full() || (lane + 1 == MAX_LANES as u16 && !ops.is_empty()) {
                 let _ = sem::operate(self.id, &ops, Wait::Never);
                 ops.clear();
             }

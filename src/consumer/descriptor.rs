@@ -1,6 +1,6 @@
 //! A consumer among other things that a program waits for: a descriptor to poll.
 
-use super::Consumer;
+use super::{Consumer, ALL};
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::wake::{self, Descriptor, Waited};
@@ -45,7 +45,7 @@ impl Consumer {
         if self.armed && self.turned == came_to {
             // It was woken and found nothing, perhaps by a producer that waits for room, or by one that
             // ended. Or it was not woken.
-            self.channel.roles().remind_producers(self.channel.geometry().lanes);
+            self.channel.roles().remind_producers(ALL);
             self.channel.check()?;
         }
         self.turned = came_to;

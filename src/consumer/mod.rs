@@ -21,6 +21,9 @@ pub use record::Record;
 /// Most records taken from one lane before the next lane has its turn.
 const QUOTA: u32 = 256;
 
+/// All lanes, by bits.
+const ALL: u32 = u32::MAX;
+
 /// Records looked at one after another in one lane.
 #[derive(Debug)]
 struct Run {
@@ -231,7 +234,7 @@ impl Consumer {
         match end {
             Waited::Ready => return Ok(Waited::Ready),
             // A producer may have been the one that rang, and wait for room.
-            Waited::Woken => self.channel.roles().remind_producers(self.channel.geometry().lanes),
+            Waited::Woken => self.channel.roles().remind_producers(ALL),
             Waited::TimedOut => {}
         }
         self.check_claimant()?;
@@ -345,18 +348,30 @@ fn look(
         }
     }
     if how == Look::Last {
-        for (lane, rx) in (0..).zip(lanes.iter_mut()) {
-            if rx.in_doubt() {
-                rx.republish();
-                // A set that is gone ends the sleep by itself.
-                let _ = roles.room_bell(lane).remind();
-            } else if rx.holds() {
-                // It would like half of the ring, which may be held for long.
-                let _ = rx.control().room_bell.ring(&roles.room_bell(lane));
-            }
-        }
+        see_to_producers(lanes, roles);
     }
     Ok(false)
+}
+
+/// Before a sleep: no producer waits for room that there is.
+#[inline(never)] // a look is short
+fn see_to_producers(lanes: &mut [Rx], roles: &Roles) {
+    let mut doubtful = 0_u32;
+    for (lane, rx) in (0..).zip(lanes) {
+        if rx.in_doubt() {
+            rx.republish();
+            doubtful |= 1 << lane;
+        } else if rx.holds() {
+            // It would like half of the ring, which may be held for long.
+            let _ = rx.control().room_bell.ring(&roles.room_bell(lane));
+        }
+    }
+    // A set that is gone ends the sleep by itself.
+    match doubtful {
+        0 => {}
+        one if one.is_power_of_two() => drop(roles.room_bell(one.trailing_zeros()).remind()),
+        several => roles.remind_producers(several),
+    }
 }
 
 impl Drop for Consumer {
