@@ -10,10 +10,10 @@ impl Consumer {
     pub(crate) fn copy_lines(&mut self, out: &mut [u8], prefix: &[u8], separator: u8) -> usize {
         let (lane, mut filled) = (self.turn, 0);
         let ready = self.claimant.is_this() && matches!(self.lanes[lane].ready(), Ok(true));
-        if self.quota == 0 || !ready || !self.open_run(lane) {
+        if self.quota == 0 || !ready {
             return 0;
         }
-        let Some(run) = self.runs.last_mut() else { return 0 };
+        let Some(run) = super::open_run(&mut self.runs, lane) else { return 0 };
         let taken = self.lanes[lane].each_message(self.quota, |bytes, found| {
             let (rest, len) = (&mut out[filled..], found.len as usize);
             if rest.len() <= prefix.len() + len {

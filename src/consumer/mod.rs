@@ -128,10 +128,10 @@ impl Consumer {
     /// comes back when its next producer has made it anew.
     #[inline]
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>> {
-        let mut next = self.advance()?;
-        if next.is_none() && self.polled.is_some() && self.arm()? {
-            next = self.advance()?;
-        }
+        let next = match self.advance()? {
+            None if self.polled.is_some() => self.advance_or_arm()?,
+            next => next,
+        };
         let Some((lane, found)) = next else { return Ok(None) };
         if self.armed {
             self.disarm();
@@ -153,19 +153,25 @@ impl Consumer {
         let mut left = self.lanes.len();
         while left > 0 {
             let lane = self.turn;
+            let rx = &mut self.lanes[lane];
             if self.quota > 0 {
-                let ready = self.lanes[lane].ready();
-                if ready.map_err(|d| self.set_aside(lane, d))? && self.open_run(lane) {
-                    let next = self.lanes[lane].next();
-                    if let Some(found) = next.map_err(|d| self.set_aside(lane, d))? {
-                        self.quota -= 1;
-                        if let Some(run) = self.runs.last_mut() {
-                            run.records += 1;
-                        }
-                        return Ok(Some((lane, found)));
-                    }
-                }
                 left -= 1;
+                match rx.ready() {
+                    Ok(false) => {}
+                    Ok(true) => match open_run(&mut self.runs, lane) {
+                        Some(run) => match rx.next() {
+                            Ok(Some(found)) => {
+                                self.quota -= 1;
+                                run.records += 1;
+                                return Ok(Some((lane, found)));
+                            }
+                            Ok(None) => {}
+                            Err(damage) => return Err(self.set_aside(lane, damage)),
+                        },
+                        None => self.full = true,
+                    },
+                    Err(damage) => return Err(self.set_aside(lane, damage)),
+                }
             }
             // Not `%`: many ARMv7 processors can't divide.
             self.turn = if lane + 1 < self.lanes.len() { lane + 1 } else { 0 };
@@ -174,24 +180,12 @@ impl Consumer {
         Ok(None)
     }
 
-    /// Makes sure that the last run is one of `lane`; false: too many runs, release first.
-    #[inline]
-    fn open_run(&mut self, lane: usize) -> bool {
-        let room = self.runs.len() < self.runs.capacity();
-        match self.runs.last_mut() {
-            Some(run) if run.lane == lane && !run.void => true,
-            Some(run) if run.records == 0 => {
-                *run = Run { lane, records: 0, void: false };
-                true
-            }
-            _ if room => {
-                self.runs.push(Run { lane, records: 0, void: false });
-                true
-            }
-            _ => {
-                self.full = true;
-                false
-            }
+    /// A look found nothing: arms, which may find something after all.
+    #[cold]
+    fn advance_or_arm(&mut self) -> Result<Option<(usize, Found)>> {
+        match self.arm()? {
+            true => self.advance(),
+            false => Ok(None),
         }
     }
 
@@ -328,6 +322,22 @@ impl Consumer {
     pub fn interrupter(&self) -> Interrupter {
         self.channel.roles().server_bell().interrupter()
     }
+}
+
+/// The last run, if it is one of `lane`, or a new one; `None`: too many runs, release first.
+#[inline]
+fn open_run(runs: &mut Vec<Run>, lane: usize) -> Option<&mut Run> {
+    let going_on = runs.last().is_some_and(|run| run.lane == lane && !run.void);
+    if !going_on {
+        if runs.last().is_some_and(|run| run.records == 0) {
+            runs.pop();
+        }
+        if runs.len() == runs.capacity() {
+            return None;
+        }
+        runs.push(Run { lane, records: 0, void: false });
+    }
+    runs.last_mut()
 }
 
 /// Is there a record? Before a sleep (the last look) no producer is left to wait for room that there

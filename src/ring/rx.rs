@@ -115,9 +115,19 @@ impl Rx {
         self.take_up()
     }
 
+    /// The producer's position of now, unchecked.
+    #[inline]
+    fn load_tail(&self) -> u32 {
+        // Acquire: the records before it are complete; pairs with the Release in `Tx::publish`.
+        self.lane.producer.tail.load(Acquire)
+    }
+
     fn reload_tail(&mut self) -> Result<(), BadField> {
-        // Acquire: the records before it are complete; pairs with the Release in `Tx::commit`.
-        let tail = self.lane.producer.tail.load(Acquire);
+        self.see_tail(self.load_tail())
+    }
+
+    /// Takes a position of the producer's for known, if it can be one.
+    fn see_tail(&mut self, tail: u32) -> Result<(), BadField> {
         let ring = self.lane.ring().len();
         let expected = self.head.wrapping_add(ring);
         let damage = BadField { field: "tail", found: tail, expected };
@@ -133,10 +143,18 @@ impl Rx {
     /// Is there a record to look at? Reads the shared word only if none is known.
     #[inline]
     pub(crate) fn ready(&mut self) -> Result<bool, BadField> {
-        if self.cursor == self.tail && !self.stopped {
-            self.reload_tail()?;
+        if self.cursor != self.tail {
+            return Ok(true);
         }
-        Ok(self.cursor != self.tail)
+        if self.stopped {
+            return Ok(false);
+        }
+        let tail = self.load_tail();
+        // The same was checked when it was seen first, and `head` has only come nearer since.
+        if tail == self.tail {
+            return Ok(false);
+        }
+        self.see_tail(tail).map(|()| true)
     }
 
     /// The next record, which stays in the ring until [`release`](Self::release).

@@ -157,7 +157,7 @@ impl Tx {
         set_mark(&self.lane.producer.marks, self.published, self.tail, self.sent);
         self.published = self.tail;
         // The one instant at which the messages become the consumer's. Release: records and mark
-        // before it; pairs with the Acquire in `Rx::reload_tail`.
+        // before it; pairs with the Acquire in `Rx::load_tail`.
         self.lane.producer.tail.store(self.tail, Release);
         let used = self.tail.wrapping_sub(self.head);
         if used > self.high_water {
