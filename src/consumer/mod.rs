@@ -240,14 +240,13 @@ impl Consumer {
         if self.aside != 0 {
             self.see_to_aside()?;
         }
-        let (key, roles) = (self.channel.key(), *self.channel.roles());
+        let roles = *self.channel.roles();
         let doorbell = &self.channel.segment().header().server_bell;
         let (lanes, used, mut damaged) = (&mut self.lanes, &mut self.used, None);
         let mut ready = |how| {
-            let ready = look(lanes, used, how, &roles);
-            ready.map_err(|(lane, damage)| {
-                damaged = Some((lane as usize, damage));
-                Error::from_damage(key, lane, damage)
+            look(lanes, used, how, &roles).unwrap_or_else(|damage| {
+                damaged = Some(damage);
+                true
             })
         };
         let bed = Bed { bell: roles.server_bell(), deadline, longest: None };
@@ -255,7 +254,7 @@ impl Consumer {
         let end = wake::sleep_or_poll(polled, doorbell, &bed, 0, spin, &mut ready);
         self.armed = polled.is_some() && matches!(end, Ok(Waited::Woken | Waited::TimedOut));
         if let Some((lane, field)) = damaged {
-            return Err(self.set_aside(lane, field));
+            return Err(self.set_aside(lane as usize, field));
         }
         end
     }

@@ -74,7 +74,7 @@ impl Producer {
 
     /// Sleeps while a server is there that is about to remove the channel, and has not taken all.
     fn wait_until_taken(&mut self, deadline: Deadline) -> Result<Waited> {
-        let (key, lane) = (self.channel.key(), self.lane);
+        let lane = self.lane;
         let bell = self.channel.roles().room_bell(lane);
         let bed = Bed { bell, deadline, longest: None };
         let control = self.channel.segment().control(&self.channel.geometry(), lane);
@@ -83,14 +83,25 @@ impl Producer {
         let (header, tx) = (self.channel.segment().header(), &mut self.tx);
         // `closing` is asked after the last commit: a server that has not said it yet will see
         // that commit. One that is killed meanwhile rings by that.
-        let (doorbell, spin) = (&control.room_bell, &mut self.spin);
-        let waited = wake::sleep_or_poll(&mut self.polled, doorbell, &bed, need, spin, &mut |_| {
-            if let Some(field) = control.aside_field() {
-                return Err(Error::from_damage(key, lane, field));
-            }
-            let drained = tx.is_drained().map_err(|d| Error::from_damage(key, lane, d))?;
-            Ok(drained || !header.is_closing())
-        });
+        let (doorbell, spin, mut damaged) = (&control.room_bell, &mut self.spin, None);
+        let waited =
+            wake::sleep_or_poll(
+                &mut self.polled,
+                doorbell,
+                &bed,
+                need,
+                spin,
+                &mut |_| match control.aside_field().map_or_else(|| tx.is_drained(), Err) {
+                    Ok(drained) => drained || !header.is_closing(),
+                    Err(field) => {
+                        damaged = Some(field);
+                        true
+                    }
+                },
+            );
+        if let Some(field) = damaged {
+            return Err(self.damage(field));
+        }
         // A channel that is gone, or a server: the wait is over, and `check` tells whether all was taken.
         match waited {
             Err(e) if e.is_removed() => return Ok(Waited::Ready),

@@ -184,14 +184,13 @@ impl Producer {
         deadline: Deadline,
     ) -> Result<core::result::Result<Reserved, Waited>> {
         self.check_claimed_here()?;
-        let key = self.channel.key();
         let lane = self.lane;
         let bell = self.channel.roles().room_bell(lane);
         let ring = self.tx.bytes().len();
         // Room for this message and its pad, and half the ring: woken rarely, with much to do.
         let need = (2 * crate::segment::layout::record_bytes(len)).max(ring / 2);
         let mut bed = Bed { bell, deadline, longest: Some(NAP) };
-        let mut reserved = None;
+        let (mut reserved, mut damaged) = (None, None);
         if self.polled.is_some() {
             // It may be long until the next call: what a nap would be followed by.
             bed.longest = None;
@@ -202,15 +201,19 @@ impl Producer {
             let control = self.channel.segment().control(&self.channel.geometry(), lane);
             let (tx, spin) = (&mut self.tx, &mut self.spin);
             let mut ready = |_| {
-                if let Some(field) = control.aside_field() {
-                    return Err(Error::from_damage(key, lane, field));
+                match control.aside_field().map_or_else(|| tx.reserve(len), Err) {
+                    Ok(found) => reserved = found,
+                    Err(field) => damaged = Some(field),
                 }
-                reserved = tx.reserve(len).map_err(|d| Error::from_damage(key, lane, d))?;
-                Ok(reserved.is_some())
+                reserved.is_some() || damaged.is_some()
             };
             let (polled, doorbell) = (&mut self.polled, &control.room_bell);
             self.armed = polled.is_some();
-            let end = wake::sleep_or_poll(polled, doorbell, &bed, need, spin, &mut ready)?;
+            let end = wake::sleep_or_poll(polled, doorbell, &bed, need, spin, &mut ready);
+            if let Some(field) = damaged {
+                return Err(self.damage(field));
+            }
+            let end = end?;
             match (end, reserved) {
                 (Waited::Ready, Some(reserved)) => return Ok(Ok(reserved)),
                 (Waited::TimedOut, _) if bed.longest.is_some() && !deadline.passed() => {

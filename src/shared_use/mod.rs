@@ -132,9 +132,9 @@ impl SharedUseSegment {
         if (value != 0) != written {
             // A C program that looks all the time has its turn done in less than a sleep takes.
             let mut spin = self.spin.get();
-            let found = spin.look(&mut |_| Ok((self.flag().load(Acquire) != 0) == written));
+            let found = spin.look(&mut |_| (self.flag().load(Acquire) != 0) == written);
             self.spin.set(spin);
-            if !found? {
+            if !found {
                 let longest = deadline.left().map_or(LOOK, |left| left.min(LOOK));
                 futex::wait(self.flag(), value, longest);
             }

@@ -116,13 +116,13 @@ pub(crate) trait Polled: core::fmt::Debug + Send {
     /// As `wake::sleep`; with [`Deadline::Now`] it arms.
     ///
     /// # Errors
-    /// What `ready` returns, and [`Error::Removed`](crate::Error::Removed) where the semaphores are gone.
+    /// [`Error::Removed`](crate::Error::Removed) where the semaphores are gone.
     fn sleep(
         &mut self,
         doorbell: &Doorbell,
         deadline: Deadline,
         need: u32,
-        ready: &mut dyn FnMut(Look) -> Result<bool>,
+        ready: &mut dyn FnMut(Look) -> bool,
     ) -> Result<Waited>;
     /// There was work before it was rung for: the descriptor is set nevertheless.
     fn disarm(&mut self, doorbell: &Doorbell);
@@ -137,7 +137,7 @@ pub(crate) fn sleep_or_poll(
     bed: &Bed,
     need: u32,
     spin: &mut SpinPolicy,
-    ready: &mut dyn FnMut(Look) -> Result<bool>,
+    ready: &mut dyn FnMut(Look) -> bool,
 ) -> Result<Waited> {
     match polled {
         None => sleep::sleep(doorbell, bed, need, spin, ready),
@@ -206,19 +206,18 @@ impl Polled for Carried {
         doorbell: &Doorbell,
         deadline: Deadline,
         need: u32,
-        ready: &mut dyn FnMut(Look) -> Result<bool>,
+        ready: &mut dyn FnMut(Look) -> bool,
     ) -> Result<Waited> {
-        if ready(Look::Full)? {
+        if ready(Look::Full) {
             self.disarm(doorbell);
             return Ok(Waited::Ready);
         }
         self.count_answer(doorbell);
-        let armed = doorbell.arm(need, &*self.shared, || ready(Look::Last));
+        self.number = doorbell.arm(need, &*self.shared, || ready(Look::Last));
         let interrupted = self.shared.cleared.load(Ordering::Relaxed) > self.answered;
-        self.number = armed.as_ref().ok().copied().flatten();
         // Where it was set again, that is the owner's; but what interrupts is still to be heard of.
         self.answered = u32::from(self.number.is_none() && !interrupted);
-        if armed?.is_none() {
+        if self.number.is_none() {
             return Ok(Waited::Ready);
         }
         if let Err(e) = self.shared.check() {
@@ -240,7 +239,7 @@ impl Polled for Carried {
         };
         match poll(&mut [PollFd::new(self.shared.fd.as_fd(), PollFlags::POLLIN)], left) {
             Ok(0) if deadline.passed() => Ok(Waited::TimedOut),
-            _ if ready(Look::Full)? => {
+            _ if ready(Look::Full) => {
                 self.disarm(doorbell);
                 Ok(Waited::Ready)
             }

@@ -90,54 +90,51 @@ impl Doorbell {
         self.awaiting.swap(number.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Sleeps until rung, or until `rest` ends it. `ready` looks for work.
+    /// Sleeps until rung, or until `rest` ends it. `ready` looks for work, or for what else is to be seen to.
     pub(crate) fn sleep<R: Rest>(
         &self,
         need: u32,
         rest: &R,
-        mut ready: impl FnMut() -> Result<bool, R::Error>,
+        mut ready: impl FnMut() -> bool,
     ) -> Result<Waited, R::Error> {
         let number = self.announce(need);
         let end = match ready() {
-            Ok(false) => rest.rest(),
-            Ok(true) => Ok(Waited::Ready),
-            Err(e) => Err(e),
+            false => rest.rest(),
+            true => Ok(Waited::Ready),
         };
         self.withdraw(number);
         match end? {
             Waited::Ready => Ok(Waited::Ready),
-            _ if ready()? => Ok(Waited::Ready),
+            _ if ready() => Ok(Waited::Ready),
             Waited::TimedOut => Ok(Waited::TimedOut),
             Waited::Woken => {
                 // All that was added up to now has one answer, one look at everything after it.
                 rest.silence();
-                Ok(if ready()? { Waited::Ready } else { Waited::Woken })
+                Ok(if ready() { Waited::Ready } else { Waited::Woken })
             }
         }
     }
 
     /// Announces a sleep that somebody else sleeps: who `rest`s here sets `flag` each time that ends. The
-    /// number of that sleep; `None`: there is work, the announcement is taken back and `flag` is set. So
-    /// is it after an error.
+    /// number of that sleep; `None`: there is work, the announcement is taken back and `flag` is set.
     ///
     /// No lost wake-up, as above: a ringer that the look behind the announcement does not see is one that
     /// sees the announcement, and what it rings for sets `flag` behind the clearing. An announcement that
     /// nobody answered stays; the next one has another number.
-    pub(crate) fn arm<E>(
+    pub(crate) fn arm(
         &self,
         need: u32,
         flag: &impl Flag,
-        mut ready: impl FnMut() -> Result<bool, E>,
-    ) -> Result<Option<u32>, E> {
+        mut ready: impl FnMut() -> bool,
+    ) -> Option<u32> {
         flag.clear();
         let number = self.announce(need);
-        let found = ready();
-        if matches!(found, Ok(false)) {
-            return Ok(Some(number));
+        if !ready() {
+            return Some(number);
         }
         self.withdraw(number);
         flag.set();
-        found.map(|_| None)
+        None
     }
 
     /// Ends the sleep of that number, should nobody have answered it: there was work before it was rung

@@ -46,7 +46,7 @@ pub(crate) enum Look {
 /// does, but for one sleep of [`PROBE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SpinPolicy {
-    /// More than one processor is online; not asked yet before the first wait.
+    /// More than one processor is online; not asked yet before the first sleep.
     several: Option<bool>,
     /// What looking was worth lately: rounds of the next look (several), or a score (one).
     worth: u32,
@@ -72,13 +72,17 @@ impl SpinPolicy {
         self.unseen == 0
     }
 
-    /// Looks for work without sleeping; bounded.
+    /// Looks for work without sleeping; bounded. Not before the first sleep: that is for somebody who is
+    /// still to begin.
     #[inline(never)] // once, for all who wait
-    pub(crate) fn look(&mut self, ready: &mut dyn FnMut(Look) -> Result<bool>) -> Result<bool> {
+    pub(crate) fn look(&mut self, ready: &mut dyn FnMut(Look) -> bool) -> bool {
+        let Some(several) = self.several else {
+            self.several = Some(several_processors());
+            return false;
+        };
         if !self.looks() {
-            return Ok(false);
+            return false;
         }
-        let several = *self.several.get_or_insert_with(several_processors);
         let (rounds, looks) = match several {
             true if self.worth > 0 => (self.worth.min(ROUNDS), LOOKS),
             true => (PROBE_ROUNDS, LOOKS),
@@ -88,9 +92,9 @@ impl SpinPolicy {
             std::thread::yield_now();
             let mut how = Look::Full;
             for _ in 0..looks {
-                if ready(how)? {
+                if ready(how) {
                     self.worth = if several { ROUNDS } else { MOST.min(self.worth + GAIN) };
-                    return Ok(true);
+                    return true;
                 }
                 how = Look::Quick;
                 core::hint::spin_loop();
@@ -98,29 +102,30 @@ impl SpinPolicy {
         }
         self.worth =
             if several { self.worth.min(ROUNDS) / 2 } else { self.worth.saturating_sub(1) };
-        Ok(false)
+        false
     }
 }
 
 /// Sleeps in `bed` until `ready`, a signal, an end of a peer, or its time is over, and at times for
-/// less. `need`: see `Doorbell::ring_for_room`.
+/// less. `need`: see `Doorbell::ring_for_room`. A look that finds damage is `ready` too: the caller, who
+/// made `ready`, knows.
 ///
 /// # Errors
-/// What `ready` returns, and [`crate::Error::Removed`] where the semaphores are gone.
+/// [`crate::Error::Removed`] where the semaphores are gone.
 pub(crate) fn sleep(
     doorbell: &Doorbell,
     bed: &Bed,
     need: u32,
     spin: &mut SpinPolicy,
-    ready: &mut dyn FnMut(Look) -> Result<bool>,
+    ready: &mut dyn FnMut(Look) -> bool,
 ) -> Result<Waited> {
-    if ready(Look::Full)? {
+    if ready(Look::Full) {
         return Ok(Waited::Ready);
     }
     if bed.deadline.passed() {
         return Ok(Waited::TimedOut);
     }
-    if spin.look(ready)? {
+    if spin.look(ready) {
         return Ok(Waited::Ready);
     }
     doorbell.sleep(need, bed, || ready(Look::Last))
@@ -167,9 +172,9 @@ mod tests {
         let mut asked = 0;
         let found = spin.look(&mut |_| {
             asked += 1;
-            Ok(finds)
+            finds
         });
-        assert_eq!(found.unwrap_or(!finds), finds && asked > 0);
+        assert_eq!(found, finds && asked > 0);
         asked
     }
 

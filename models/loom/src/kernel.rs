@@ -34,7 +34,7 @@ impl Wake for Bell {
 }
 
 impl Rest for Bell {
-    type Error = crate::segment::layout::BadField;
+    type Error = core::convert::Infallible;
 
     fn rest(&self) -> Result<Waited, Self::Error> {
         step();

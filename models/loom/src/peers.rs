@@ -154,7 +154,7 @@ impl Sender {
             self.ring();
             let need = (2 * record_bytes(len)).max(self.tx.bytes().len() / 2);
             let (control, tx) = (lane.control(), &mut self.tx);
-            let room = control.room_bell.sleep(need, bell, || Ok(tx.reserve(len)?.is_some()));
+            let room = control.room_bell.sleep(need, bell, || tx.reserve(len).unwrap().is_some());
             let _ = room.unwrap();
         }
         self.ring();
@@ -199,14 +199,8 @@ impl Receiver {
     /// `Consumer::wait`.
     pub fn wait(&mut self) -> bool {
         let (bell, lanes) = (&self.channel.header.server_bell, &mut self.lanes);
-        let end = bell.sleep(0, &self.channel.server, || {
-            for rx in lanes.iter_mut() {
-                if rx.ready()? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        });
+        let end =
+            bell.sleep(0, &self.channel.server, || lanes.iter_mut().any(|rx| rx.ready().unwrap()));
         end.unwrap() == Waited::Ready
     }
 
@@ -220,7 +214,7 @@ impl Receiver {
         let (bell, rx) = (&channel.header.server_bell, &mut self.lanes[0]);
         let mut found = rx.next().unwrap();
         if found.is_none() {
-            *armed = bell.arm(0, descriptor, || rx.ready()).unwrap();
+            *armed = bell.arm(0, descriptor, || rx.ready().unwrap());
             if armed.is_none() {
                 found = rx.next().unwrap();
             }
