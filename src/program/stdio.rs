@@ -125,8 +125,8 @@ fn write_lines(
     while written < bytes.len() {
         alive();
         let rest = &bytes[written..];
-        let line = find(separator, rest).map_or(rest.len(), |at| at + 1);
-        let part = if ONE_LINE.load(Ordering::Relaxed) { &rest[..line] } else { rest };
+        let line = || find(separator, rest).map_or(rest.len(), |at| at + 1);
+        let part = if ONE_LINE.load(Ordering::Relaxed) { &rest[..line()] } else { rest };
         match nix::unistd::write(stdout.as_fd(), part) {
             Ok(0) => return Err(Stopped { written, errno: Errno::EIO }),
             Ok(n) => {
@@ -144,7 +144,7 @@ fn write_lines(
                     return Err(Stopped { written, errno: Errno::EINTR });
                 }
             }
-            Err(Errno::EINVAL | Errno::EMSGSIZE) if part.len() > line => {
+            Err(Errno::EINVAL | Errno::EMSGSIZE) if part.len() > line() => {
                 ONE_LINE.store(true, Ordering::Relaxed);
             }
             Err(errno) => return Err(Stopped { written, errno }),
