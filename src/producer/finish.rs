@@ -83,22 +83,16 @@ impl Producer {
         let (header, tx) = (self.channel.segment().header(), &mut self.tx);
         // `closing` is asked after the last commit: a server that has not said it yet will see
         // that commit. One that is killed meanwhile rings by that.
-        let (doorbell, spin, mut damaged) = (&control.room_bell, &mut self.spin, None);
-        let waited =
-            wake::sleep_or_poll(
-                &mut self.polled,
-                doorbell,
-                &bed,
-                need,
-                spin,
-                &mut |_| match control.aside_field().map_or_else(|| tx.is_drained(), Err) {
-                    Ok(drained) => drained || !header.is_closing(),
-                    Err(field) => {
-                        damaged = Some(field);
-                        true
-                    }
-                },
-            );
+        let mut damaged = None;
+        let mut taken = |_| match control.aside_field().map_or_else(|| tx.is_drained(), Err) {
+            Ok(drained) => drained || !header.is_closing(),
+            Err(field) => {
+                damaged = Some(field);
+                true
+            }
+        };
+        let (doorbell, spin) = (&control.room_bell, &mut self.spin);
+        let waited = wake::sleep_or_poll(&mut self.polled, doorbell, &bed, need, spin, &mut taken);
         if let Some(field) = damaged {
             return Err(self.damage(field));
         }
