@@ -8,7 +8,7 @@ use super::{exit, signals, stdio, Failure};
 use crate::segment::layout::MAX_MESSAGE;
 use crate::shared_use::{self, End, SharedUseSegment};
 use crate::{Awaited, Channel, Deadline, Error, Object, Options};
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 /// What is read from stdin at once, if the longest message is not longer.
 const CHUNK: usize = 32 << 10;
@@ -28,8 +28,8 @@ const PROMPT: &str = "Enter some text: ";
 /// Runs the client.
 pub(super) fn send(args: &ClientArgs) -> Result<u8> {
     stdio::check_stdin()?;
-    signals::install().context("sigaction")?;
-    signals::end_reads().context("opening /")?;
+    signals::install().map_err(Failure::of_call("sigaction"))?;
+    signals::end_reads().map_err(Failure::of_call("opening /"))?;
     let deadline = || args.timeout.map_or(Deadline::Never, Deadline::after);
     match args.common.protocol {
         Protocol::Ring => {

@@ -2,16 +2,16 @@
 
 use super::args::{Common, Protocol, StatusArgs};
 use super::watch::{over, Watch};
-use super::{exit, signals, stdio};
+use super::{exit, signals, stdio, Failure};
 use crate::shared_use;
 use crate::sysv::PermChange;
 use crate::Status;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::fmt::Write as _;
 
 pub(super) fn status(args: &StatusArgs) -> Result<u8> {
     let terminal = nix::unistd::isatty(std::io::stdout()).unwrap_or(false);
-    signals::install().context("sigaction")?;
+    signals::install().map_err(Failure::of_call("sigaction"))?;
     let mut watch = args.watch.map(|_| Watch::default());
     let mut seen = false;
     loop {

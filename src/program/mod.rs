@@ -39,6 +39,11 @@ impl Failure {
     fn error(code: u8, message: impl Into<String>) -> anyhow::Error {
         Self { code, message: message.into() }.into()
     }
+
+    /// What a system call of the program's own failed with.
+    fn of_call(call: &str) -> impl FnOnce(nix::errno::Errno) -> anyhow::Error + '_ {
+        move |errno| Self::error(exit::IO, format!("{call}: {errno}"))
+    }
 }
 
 impl std::fmt::Display for Failure {

@@ -4,9 +4,9 @@ use super::args::{Protocol, Serve};
 use super::damage::DamagedLanes;
 use super::notify::Notify;
 use super::torn::Lines;
-use super::{exit, server_demo, signals, stdio};
+use super::{exit, server_demo, signals, stdio, Failure};
 use crate::{Channel, Consumer, Deadline, Kind};
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 /// Output is written when so much of it is there, or when there is nothing more to print.
 const BATCH: usize = 32 << 10;
@@ -26,8 +26,8 @@ enum Done {
 /// Runs the server.
 pub(super) fn serve(args: &Serve) -> Result<u8> {
     stdio::check_stdout()?;
-    signals::install().context("sigaction")?;
-    signals::end_writes().context("sigaction")?;
+    signals::install().map_err(Failure::of_call("sigaction"))?;
+    signals::end_writes().map_err(Failure::of_call("sigaction"))?;
     if args.common.protocol == Protocol::SharedUse {
         return server_demo::serve(args);
     }

@@ -3,7 +3,7 @@
 use super::values::bad;
 use crate::segment::layout;
 use crate::Geometry;
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 /// Sizes as given; what was not given has its default.
 #[derive(Default)]
@@ -37,6 +37,9 @@ pub(super) fn check_geometry(sizes: &GeometryArgs) -> Result<()> {
             &size.to_string(),
             &format!("at least {least} for messages of {} bytes", geometry.max_message),
         )),
-        _ => geometry.check().map_err(crate::Error::BadGeometry).context("sizes"),
+        _ => geometry.check().map_err(|why| {
+            // A String, as all contexts are: another type is another table of functions.
+            anyhow::Error::from(crate::Error::BadGeometry(why)).context(String::from("sizes"))
+        }),
     }
 }

@@ -72,7 +72,7 @@ struct Targets<'a> {
 }
 
 pub(super) fn run(relay: &Relay) -> Result<u8> {
-    signals::install().context("sigaction")?;
+    signals::install().map_err(Failure::of_call("sigaction"))?;
     let from = relay.from.key;
     // The source first: who has it is the one relay of it.
     let options = relay.from.options(&relay.options);
