@@ -10,7 +10,7 @@ use anyhow::Result;
 use std::fmt::Write as _;
 
 pub(super) fn status(args: &StatusArgs) -> Result<u8> {
-    let terminal = nix::unistd::isatty(std::io::stdout()).unwrap_or(false);
+    let terminal = stdio::stdout_is_terminal();
     signals::install().map_err(Failure::of_call("sigaction"))?;
     let mut watch = args.watch.map(|_| Watch::default());
     let mut seen = false;

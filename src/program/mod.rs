@@ -29,7 +29,6 @@ use crate::{Error, Opened};
 use std::process::ExitCode;
 
 /// A failure with an exit code of its own.
-#[derive(Debug)]
 struct Failure {
     code: u8,
     message: String,
@@ -52,15 +51,52 @@ impl std::fmt::Display for Failure {
     }
 }
 
+// Errors have to have it; nothing shows it.
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl std::error::Error for Failure {}
+
+/// An error of the library, and what it came in the way of. By anyhow's own contexts another 3 kB would be
+/// linked, of what shows them as Debug does.
+struct During {
+    what: String,
+    error: Error,
+}
+
+impl std::fmt::Display for During {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::fmt::Debug for During {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for During {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
 
 /// Says the failure, all of it, and turns it into the exit code.
 fn finish(result: anyhow::Result<u8>) -> ExitCode {
+    finish_behind("", result)
+}
+
+/// As [`finish`]; what is said begins with `before`.
+fn finish_behind(before: &str, result: anyhow::Result<u8>) -> ExitCode {
     let code = result.unwrap_or_else(|e| {
         let error = e.chain().find_map(|cause| cause.downcast_ref::<Error>());
         let advice = error.map_or("", advice::advice);
         let separator = if advice.is_empty() { "" } else { "; here: " };
-        log::error!("{e:#}{separator}{advice}");
+        log::error!("{before}{e:#}{separator}{advice}");
         let failure = || e.chain().find_map(|cause| cause.downcast_ref::<Failure>());
         error.map(code_of).or_else(|| failure().map(|f| f.code)).unwrap_or(exit::IO)
     });
@@ -111,7 +147,7 @@ fn run<T>(
         Ok(args::Parsed::Print(text)) => finish(stdio::print(&text).map(|()| exit::OK)),
         Err(e) => {
             logging::start(name, logging::Settings::default());
-            finish(Err(e.context(format!("usage error (see {name} --help)"))))
+            finish_behind(&format!("usage error (see {name} --help): "), Err(e))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Sizes of a new channel, as they are given.
 
-use super::values::bad;
+use super::values::{bad, usage};
 use crate::segment::layout;
 use crate::Geometry;
 use anyhow::Result;
@@ -37,9 +37,8 @@ pub(super) fn check_geometry(sizes: &GeometryArgs) -> Result<()> {
             &size.to_string(),
             &format!("at least {least} for messages of {} bytes", geometry.max_message),
         )),
-        _ => geometry.check().map_err(|why| {
-            // A String, as all contexts are: another type is another table of functions.
-            anyhow::Error::from(crate::Error::BadGeometry(why)).context(String::from("sizes"))
-        }),
+        _ => geometry
+            .check()
+            .map_err(|why| usage(format!("sizes: {}", crate::Error::BadGeometry(why)))),
     }
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which of the descriptors 0 to 2 were closed (`>&-`) when the program began?
@@ -60,9 +60,27 @@ pub(super) fn check_stdout() -> Result<()> {
     check(1, "stdout is closed (EBADF): redirect it to where the messages are to go")
 }
 
+/// Stdin, without the standard library's buffer of 8 KiB.
+fn stdin() -> BorrowedFd<'static> {
+    // SAFETY: the number is in use from `fill_closed` on, which came first: nobody closes it, and a signal's
+    // handler puts another file in its place in one step (dup2).
+    unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
+}
+
+/// Stdout, without the standard library's buffer.
+pub(super) fn stdout() -> BorrowedFd<'static> {
+    // SAFETY: as in `stdin`; this one has the same file all the time.
+    unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
+}
+
 /// Is there a person at the other end of stdin?
 pub(super) fn stdin_is_terminal() -> bool {
-    nix::unistd::isatty(std::io::stdin()).unwrap_or(false)
+    nix::unistd::isatty(stdin()).unwrap_or(false)
+}
+
+/// And of stdout?
+pub(super) fn stdout_is_terminal() -> bool {
+    nix::unistd::isatty(stdout()).unwrap_or(false)
 }
 
 /// Where the first such byte is: memchr(3), written for each processor by who wrote the C library.
@@ -114,7 +132,6 @@ fn write_lines(
     separator: u8,
     alive: &mut dyn FnMut(),
 ) -> core::result::Result<(), Stopped> {
-    let stdout = std::io::stdout();
     let (mut written, mut stood_still) = (0, 0);
     // A stop was asked for: a write that stood still since the last look, a second ago, is given up.
     let give_up = |stood_still: &mut i32| {
@@ -127,7 +144,7 @@ fn write_lines(
         let rest = &bytes[written..];
         let line = || find(separator, rest).map_or(rest.len(), |at| at + 1);
         let part = if ONE_LINE.load(Ordering::Relaxed) { &rest[..line()] } else { rest };
-        match nix::unistd::write(stdout.as_fd(), part) {
+        match nix::unistd::write(stdout(), part) {
             Ok(0) => return Err(Stopped { written, errno: Errno::EIO }),
             Ok(n) => {
                 written += n;
@@ -139,7 +156,7 @@ fn write_lines(
             Err(Errno::EINTR) => {}
             // Somebody made it non-blocking: wait for room.
             Err(Errno::EAGAIN) => {
-                let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
+                let mut fds = [PollFd::new(stdout(), PollFlags::POLLOUT)];
                 if poll(&mut fds, PollTimeout::NONE).is_err() && give_up(&mut stood_still) {
                     return Err(Stopped { written, errno: Errno::EINTR });
                 }
@@ -195,9 +212,8 @@ pub(super) enum Input {
 /// Waits for input and reads what there is, at most `into.len()` bytes. A signal ends it: see
 /// [`signals::end_reads`].
 pub(super) fn read(into: &mut [u8]) -> Result<Input> {
-    let stdin = std::io::stdin();
     loop {
-        let read = nix::unistd::read(stdin.as_fd(), into);
+        let read = nix::unistd::read(stdin(), into);
         match read {
             Ok(n) if n > 0 => return Ok(Input::Bytes(n)),
             _ if signals::stop().is_some() => return Ok(Input::Stopped),
@@ -205,8 +221,7 @@ pub(super) fn read(into: &mut [u8]) -> Result<Input> {
             Err(Errno::EINTR) => {}
             // Somebody made it non-blocking: wait for input.
             Err(Errno::EAGAIN) => {
-                let _ =
-                    poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
+                let _ = poll(&mut [PollFd::new(stdin(), PollFlags::POLLIN)], PollTimeout::NONE);
             }
             Err(errno) => {
                 let message = format!(

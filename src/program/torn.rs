@@ -6,13 +6,12 @@
 //! tear a line.
 
 use super::notify::Notify;
-use super::stdio::{write_all, Stopped};
+use super::stdio::{stdout, write_all, Stopped};
 use crate::Consumer;
 use nix::fcntl::{fcntl, open, FcntlArg, OFlag};
 use nix::libc::PIPE_BUF;
 use nix::sys::stat::{fstat, Mode, SFlag};
 use nix::unistd::{lseek, Whence};
-use std::os::fd::AsFd;
 
 /// Stdout, for messages.
 #[derive(Debug, Default)]
@@ -71,8 +70,7 @@ impl Lines {
     /// What stdout is. The byte before the place where it writes, if it is a file, not at its begin, and
     /// one that may be read.
     fn find_out(&mut self) -> Option<u8> {
-        let stdout = std::io::stdout();
-        let stat = fstat(stdout.as_fd()).ok()?;
+        let stat = fstat(stdout()).ok()?;
         let kind = stat.st_mode & SFlag::S_IFMT.bits();
         if kind == SFlag::S_IFIFO.bits() || kind == SFlag::S_IFSOCK.bits() {
             self.stream = stat.st_ino as u32;
@@ -81,10 +79,10 @@ impl Lines {
         if kind != SFlag::S_IFREG.bits() {
             return None;
         }
-        let flags = OFlag::from_bits_truncate(fcntl(stdout.as_fd(), FcntlArg::F_GETFL).ok()?);
+        let flags = OFlag::from_bits_truncate(fcntl(stdout(), FcntlArg::F_GETFL).ok()?);
         let appends = flags.contains(OFlag::O_APPEND);
         let whence = if appends { Whence::SeekEnd } else { Whence::SeekCur };
-        let at = lseek(stdout.as_fd(), 0, whence).ok()?;
+        let at = lseek(stdout(), 0, whence).ok()?;
         let file =
             open("/proc/self/fd/1", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
         let mut byte = [0];
