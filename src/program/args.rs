@@ -6,16 +6,16 @@ use super::logging::Settings;
 use super::relay::{self, Relay};
 use super::sizes::{check_geometry, GeometryArgs};
 use super::values::{
-    address, bad, bytes_of, escaped, ftok, group, key, mode, number, raw, seconds, size, text,
-    usage, user,
+    address, bad, bytes_of, escaped, ftok, group, key, mode, number, seconds, size, text, usage,
+    user,
 };
+use super::words::Words;
 use crate::segment::layout;
 use crate::shared_use;
 use crate::sysv::{Key, PermChange};
 use crate::Options;
 use anyhow::Result;
 use core::time::Duration;
-use lexopt::{Arg, Parser};
 
 /// A command line that was understood.
 pub(super) enum Parsed<T> {
@@ -98,19 +98,19 @@ impl Common {
     }
 
     /// Takes an option of both programs; false: it is none.
-    pub(super) fn take(&mut self, arg: &str, parser: &mut Parser) -> Result<bool> {
+    pub(super) fn take(&mut self, arg: &str, words: &mut Words) -> Result<bool> {
         match arg {
             "-k" | "--key" => {
-                self.options.key = key("--key", &text(parser, "--key")?)?;
+                self.options.key = key("--key", &text(words, "--key")?)?;
                 self.key_given = true;
             }
             "--ftok" => {
-                self.options.key = ftok(&raw(parser, "--ftok")?)?;
+                self.options.key = ftok(&words.value("--ftok")?)?;
                 self.ftok_given = true;
             }
             "-0" | "--null" => self.separator = 0,
             "--protocol" => {
-                let name = text(parser, "--protocol")?;
+                let name = text(words, "--protocol")?;
                 self.protocol = match name.as_str() {
                     "ring" => Protocol::Ring,
                     "shared_use_st" => Protocol::SharedUse,
@@ -118,18 +118,18 @@ impl Common {
                 };
             }
             "--text-size" => {
-                let value = text(parser, "--text-size")?;
+                let value = text(words, "--text-size")?;
                 let most = shared_use::MAX_TEXT_BYTES;
                 let bytes = size("--text-size", &value, 1, most, "1..64K bytes")?;
                 self.options.text_bytes = Some(bytes);
             }
             "--foreign-semaphore" => self.options.foreign_semaphore = true,
             "--owner" => {
-                self.options.owner = Some(user("--owner", &text(parser, "--owner")?)?);
+                self.options.owner = Some(user("--owner", &text(words, "--owner")?)?);
             }
             "--address" => {
                 let place = &mut self.options.place.address;
-                *place = Some(address(&text(parser, "--address")?)?);
+                *place = Some(address(&text(words, "--address")?)?);
             }
             "--round" => self.options.place.round = true,
             "--lock" => self.options.lock = true,
@@ -162,27 +162,12 @@ impl Common {
     }
 }
 
-pub(super) fn end_word_of(parser: &mut Parser) -> Result<Vec<u8>> {
-    let word = bytes_of(raw(parser, "--end-word")?);
+pub(super) fn end_word_of(words: &mut Words) -> Result<Vec<u8>> {
+    let word = bytes_of(words.value("--end-word")?);
     if word.len() > layout::MAX_MESSAGE as usize {
         return Err(bad("--end-word", "…", "0..64K bytes long"));
     }
     Ok(word)
-}
-
-/// One argument, as it is to be named in messages.
-pub(super) fn next(parser: &mut Parser) -> Result<Option<(String, bool)>> {
-    // The one error that there is: `--option=value` of an option without a value.
-    let arg = parser.next().map_err(|e| match e {
-        lexopt::Error::UnexpectedValue { option, .. } => usage(format!("{option}: takes no value")),
-        _ => usage("an argument can't be read"),
-    })?;
-    Ok(match arg {
-        None => None,
-        Some(Arg::Short(c)) => Some((format!("-{c}"), false)),
-        Some(Arg::Long(name)) => Some((format!("--{name}"), false)),
-        Some(Arg::Value(value)) => Some((value.to_string_lossy().into_owned(), true)),
-    })
 }
 
 pub(super) fn unknown(arg: &str, operand: bool, program: &str, command: &str) -> anyhow::Error {
@@ -212,7 +197,7 @@ enum Word {
 }
 
 /// Parses the command line of `shmdemo-server`.
-pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
+pub(super) fn server(mut words: Words) -> Result<Parsed<ServerCommand>> {
     const NAME: &str = "shmdemo-server";
     let mut common = Common::new();
     let mut sizes = GeometryArgs::default();
@@ -222,7 +207,7 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
     let mut word = Word::Serve;
     let mut command = "";
     let mut first = true;
-    while let Some((arg, operand)) = next(&mut parser)? {
+    while let Some((arg, operand)) = words.next()? {
         let was_first = core::mem::replace(&mut first, false);
         if operand && was_first {
             (word, command) = match arg.as_str() {
@@ -232,7 +217,7 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
                 #[cfg(feature = "relay")]
                 "relay" => {
                     return Ok(
-                        relay::parse(parser)?.map(|relay| ServerCommand::Relay(Box::new(relay)))
+                        relay::parse(words)?.map(|relay| ServerCommand::Relay(Box::new(relay)))
                     )
                 }
                 _ => {
@@ -259,58 +244,58 @@ pub(super) fn server(mut parser: Parser) -> Result<Parsed<ServerCommand>> {
                 "--foreign-semaphore",
             ];
             let taken = word == Word::Serve || !idle.contains(&arg.as_str());
-            if taken && common.take(&arg, &mut parser)? {
+            if taken && common.take(&arg, &mut words)? {
                 continue;
             }
         }
         match (word, arg.as_str()) {
             _ if operand => return Err(unknown(&arg, true, NAME, command)),
             (Word::Serve, "--lanes") => {
-                let value = text(&mut parser, "--lanes")?;
+                let value = text(&mut words, "--lanes")?;
                 let lanes = number(&value).filter(|n| (1..=layout::MAX_LANES).contains(n));
                 sizes.lanes = Some(lanes.ok_or_else(|| bad("--lanes", &value, "1..32"))?);
             }
             (Word::Serve, "--size") => {
-                let value = text(&mut parser, "--size")?;
+                let value = text(&mut words, "--size")?;
                 let (low, high) = (layout::MIN_RING, layout::MAX_RING);
                 sizes.size = Some(size("--size", &value, low, high, "256..16M bytes")?);
             }
             (Word::Serve, "--max-message") => {
-                let value = text(&mut parser, "--max-message")?;
+                let value = text(&mut words, "--max-message")?;
                 let range = "1..64K bytes";
                 let most = layout::MAX_MESSAGE;
                 sizes.max_message = Some(size("--max-message", &value, 1, most, range)?);
             }
             (Word::Serve, "--mode") => {
-                common.options.mode = Some(mode(&text(&mut parser, "--mode")?, 0o600)?);
+                common.options.mode = Some(mode(&text(&mut words, "--mode")?, 0o600)?);
             }
             (Word::Serve, "--group") => {
-                common.options.group = Some(group("--group", &text(&mut parser, "--group")?)?);
+                common.options.group = Some(group("--group", &text(&mut words, "--group")?)?);
             }
             (Word::Serve, "--prefix") => {
-                prefix = bytes_of(raw(&mut parser, "--prefix")?);
+                prefix = bytes_of(words.value("--prefix")?);
                 if prefix.len() > MAX_PREFIX {
                     let shown = String::from_utf8_lossy(&prefix);
                     return Err(bad("--prefix", &shown, "0..256 bytes long"));
                 }
             }
-            (Word::Serve, "--end-word") => end_word = Some(end_word_of(&mut parser)?),
+            (Word::Serve, "--end-word") => end_word = Some(end_word_of(&mut words)?),
             (Word::Serve, "--persist") => persist = true,
             (Word::Status, "--json") => json = true,
             (Word::Status, "--watch") => {
-                let value = text(&mut parser, "--watch")?;
+                let value = text(&mut words, "--watch")?;
                 let range = Duration::from_millis(100)..=Duration::from_secs(86_400);
                 let time = seconds(&value).filter(|time| range.contains(time));
                 watch = Some(time.ok_or_else(|| bad("--watch", &value, "0.1..86400 seconds"))?);
             }
             (Word::Set, "--mode") => {
-                change.mode = Some(mode(&text(&mut parser, "--mode")?, 0)?);
+                change.mode = Some(mode(&text(&mut words, "--mode")?, 0)?);
             }
             (Word::Set, "--uid") => {
-                change.uid = Some(user("--uid", &text(&mut parser, "--uid")?)?);
+                change.uid = Some(user("--uid", &text(&mut words, "--uid")?)?);
             }
             (Word::Set, "--gid") => {
-                change.gid = Some(group("--gid", &text(&mut parser, "--gid")?)?);
+                change.gid = Some(group("--gid", &text(&mut words, "--gid")?)?);
             }
             (Word::Remove, "--force") => force = true,
             _ => return Err(unknown(&arg, false, NAME, command)),

@@ -1,12 +1,12 @@
 //! The command line of `shmdemo-client`.
 
-use super::args::{end_word_of, next, print, unknown, Common, Parsed, Protocol, END_WORD};
+use super::args::{end_word_of, print, unknown, Common, Parsed, Protocol, END_WORD};
 use super::help::CLIENT_HELP;
 use super::values::{bad, group, mode, seconds, text, usage, user};
+use super::words::Words;
 use crate::Options;
 use anyhow::Result;
 use core::time::Duration;
-use lexopt::Parser;
 
 /// `shmdemo-client`.
 pub(super) struct ClientArgs {
@@ -18,39 +18,39 @@ pub(super) struct ClientArgs {
 }
 
 /// Parses the command line of `shmdemo-client`.
-pub(super) fn parse(mut parser: Parser) -> Result<Parsed<ClientArgs>> {
+pub(super) fn parse(mut words: Words) -> Result<Parsed<ClientArgs>> {
     const NAME: &str = "shmdemo-client";
     let mut common = Common::new();
     let (mut end_word, mut end_whole) = (END_WORD.to_vec(), false);
     let mut timeout = None;
-    while let Some((arg, operand)) = next(&mut parser)? {
+    while let Some((arg, operand)) = words.next()? {
         if !operand {
             if let Some(done) = print(&arg, NAME, CLIENT_HELP) {
                 return Ok(done);
             }
-            if common.take(&arg, &mut parser)? {
+            if common.take(&arg, &mut words)? {
                 continue;
             }
         }
         match arg.as_str() {
             _ if operand => return Err(unknown(&arg, true, NAME, "")),
             "--no-create" => common.options.create = false,
-            "--end-word" => end_word = end_word_of(&mut parser)?,
+            "--end-word" => end_word = end_word_of(&mut words)?,
             "--end-whole" => end_whole = true,
             "--timeout" => {
-                let value = text(&mut parser, "--timeout")?;
+                let value = text(&mut words, "--timeout")?;
                 let range = "seconds, 0..4294967295, a fraction is allowed";
                 let time = seconds(&value).ok_or_else(|| bad("--timeout", &value, range))?;
                 timeout = Some(time);
             }
             "--mode" => {
-                common.options.mode = Some(mode(&text(&mut parser, "--mode")?, 0o600)?);
+                common.options.mode = Some(mode(&text(&mut words, "--mode")?, 0o600)?);
             }
             "--group" => {
-                common.options.group = Some(group("--group", &text(&mut parser, "--group")?)?);
+                common.options.group = Some(group("--group", &text(&mut words, "--group")?)?);
             }
             "--create-as" => {
-                let name = text(&mut parser, "--create-as")?;
+                let name = text(&mut words, "--create-as")?;
                 common.options.create_as = Some(user("--create-as", &name)?);
             }
             _ => return Err(unknown(&arg, false, NAME, "")),

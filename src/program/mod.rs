@@ -23,6 +23,7 @@ mod stdio;
 mod torn;
 mod values;
 mod watch;
+mod words;
 
 use crate::exit_status::{self as exit, code_of};
 use crate::{Error, Opened};
@@ -109,10 +110,10 @@ pub use named::named;
 
 /// `shmdemo-server`.
 pub fn server() -> ExitCode {
-    server_with(lexopt::Parser::from_env())
+    server_with(words::Words::of_process())
 }
 
-fn server_with(words: lexopt::Parser) -> ExitCode {
+fn server_with(words: words::Words) -> ExitCode {
     run("shmdemo-server", words, args::server, |command| match command {
         args::ServerCommand::Serve(serve) => server::serve(&serve),
         args::ServerCommand::Status(status) => control::status(&status),
@@ -125,17 +126,17 @@ fn server_with(words: lexopt::Parser) -> ExitCode {
 
 /// `shmdemo-client`.
 pub fn client() -> ExitCode {
-    client_with(lexopt::Parser::from_env())
+    client_with(words::Words::of_process())
 }
 
-fn client_with(words: lexopt::Parser) -> ExitCode {
+fn client_with(words: words::Words) -> ExitCode {
     run("shmdemo-client", words, client_args::parse, |args| client::send(&args))
 }
 
 fn run<T>(
     name: &'static str,
-    words: lexopt::Parser,
-    parse: fn(lexopt::Parser) -> anyhow::Result<args::Parsed<T>>,
+    words: words::Words,
+    parse: fn(words::Words) -> anyhow::Result<args::Parsed<T>>,
     body: fn(T) -> anyhow::Result<u8>,
 ) -> ExitCode {
     signals::let_writes_fail();

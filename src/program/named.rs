@@ -44,8 +44,8 @@ pub fn named() -> ExitCode {
         program = program_of("", first.as_deref().unwrap_or_default());
     }
     match program {
-        Program::Server => super::server_with(lexopt::Parser::from_args(words)),
-        Program::Client => super::client_with(lexopt::Parser::from_args(words)),
+        Program::Server => super::server_with(super::words::Words::new(words)),
+        Program::Client => super::client_with(super::words::Words::new(words)),
         Program::Neither => neither(first),
     }
 }

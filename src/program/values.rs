@@ -1,10 +1,10 @@
 //! The values of options: what is taken, and what to say about what is not.
 
+use super::words::Words;
 use super::{exit, names, Failure};
 use crate::sysv::Key;
 use anyhow::Result;
 use core::time::Duration;
-use lexopt::Parser;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -27,16 +27,12 @@ pub(super) fn bad(option: &str, value: &str, range: &str) -> anyhow::Error {
 }
 
 /// The option's value as text.
-pub(super) fn text(parser: &mut Parser, option: &str) -> Result<String> {
-    let value = raw(parser, option)?;
+pub(super) fn text(words: &mut Words, option: &str) -> Result<String> {
+    let value = words.value(option)?;
     match value.into_string() {
         Ok(text) => Ok(text),
         Err(raw) => Err(bad(option, &raw.to_string_lossy(), "UTF-8 text")),
     }
-}
-
-pub(super) fn raw(parser: &mut Parser, option: &str) -> Result<OsString> {
-    parser.value().map_err(|_| usage(format!("{option}: a value is missing")))
 }
 
 pub(super) fn bytes_of(value: OsString) -> Vec<u8> {

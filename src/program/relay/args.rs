@@ -1,11 +1,11 @@
 //! The command line of `shmdemo-server relay`.
 
 use super::{Full, Place, Relay};
-use crate::program::args::{end_word_of, next, unknown, Common, Parsed, Protocol, END_WORD};
+use crate::program::args::{end_word_of, unknown, Common, Parsed, Protocol, END_WORD};
 use crate::program::help::{EXIT_HELP, RELAY_HELP};
 use crate::program::values::{bad, key, text, usage};
+use crate::program::words::Words;
 use anyhow::Result;
-use lexopt::Parser;
 
 /// Most targets of one relay.
 const MOST: usize = 8;
@@ -22,14 +22,14 @@ fn place(option: &str, value: &str) -> Result<Place> {
 }
 
 /// Parses what follows the word `relay`.
-pub(in crate::program) fn parse(mut parser: Parser) -> Result<Parsed<Relay>> {
+pub(in crate::program) fn parse(mut words: Words) -> Result<Parsed<Relay>> {
     const NAME: &str = "shmdemo-server";
     const COMMAND: &str = " after 'relay'";
     let mut common = Common::new();
     let (mut from, mut to) = (None, heapless::Vec::<Place, MOST>::new());
     let (mut persist, mut skip, mut end_whole, mut from_last) = (false, false, false, false);
     let mut end_word = END_WORD.to_vec();
-    while let Some((arg, operand)) = next(&mut parser)? {
+    while let Some((arg, operand)) = words.next()? {
         if operand {
             return Err(unknown(&arg, true, NAME, COMMAND));
         }
@@ -39,11 +39,11 @@ pub(in crate::program) fn parse(mut parser: Parser) -> Result<Parsed<Relay>> {
                 return Ok(Parsed::Print(format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))))
             }
             "--from" => {
-                from = Some(place("--from", &text(&mut parser, "--from")?)?);
+                from = Some(place("--from", &text(&mut words, "--from")?)?);
                 from_last = true;
             }
             "--to" => {
-                to.push(place("--to", &text(&mut parser, "--to")?)?)
+                to.push(place("--to", &text(&mut words, "--to")?)?)
                     .map_err(|_| usage("--to: 8 of them at the most"))?;
                 from_last = false;
             }
@@ -60,14 +60,14 @@ pub(in crate::program) fn parse(mut parser: Parser) -> Result<Parsed<Relay>> {
                 }
             }
             "--end-word" => {
-                end_word = end_word_of(&mut parser)?;
+                end_word = end_word_of(&mut words)?;
                 if end_word.is_empty() {
                     return Err(bad("--end-word", "", "a word; --persist passes none on"));
                 }
             }
             "--end-whole" => end_whole = true,
             "--when-full" => {
-                let value = text(&mut parser, "--when-full")?;
+                let value = text(&mut words, "--when-full")?;
                 let full = match value.as_str() {
                     "wait" => Full::Wait,
                     "drop" => Full::Drop,
@@ -79,7 +79,7 @@ pub(in crate::program) fn parse(mut parser: Parser) -> Result<Parsed<Relay>> {
             "--persist" => persist = true,
             "--skip-too-long" => skip = true,
             "--owner" | "--syslog" | "-v" | "--verbose" | "-q" | "--quiet" => {
-                common.take(&arg, &mut parser)?;
+                common.take(&arg, &mut words)?;
             }
             _ => return Err(unknown(&arg, false, NAME, COMMAND)),
         }
