@@ -1,9 +1,9 @@
 //! The command line.
 
 use crate::logging::Settings;
-use crate::values::{bad, ftok, group, key, mode, number, raw, seconds, text, usage, user};
+use crate::values::{bad, ftok, group, key, mode, number, seconds, text, usage, user};
+use crate::words::Words;
 use anyhow::Result;
-use lexopt::{Arg, Parser};
 use shmdemo::{Key, Options};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -165,7 +165,7 @@ fn host() -> String {
     name.to_string_lossy().chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
 }
 
-pub fn parse(mut parser: Parser) -> Result<Parsed> {
+pub fn parse(mut words: Words) -> Result<Parsed> {
     let mut direction = None;
     let (mut by_key, mut by_ftok) = (None, None);
     // Set in a channel that is described when its key is known.
@@ -174,70 +174,58 @@ pub fn parse(mut parser: Parser) -> Result<Parsed> {
         ("localhost:1883".to_string(), None, None, None, None);
     let (mut keep_alive, mut window, mut retry) = (30, None, Duration::from_secs(30));
     let (mut refused, mut status, mut log) = (None, None, Settings::default());
-    loop {
-        let arg = parser.next().map_err(|e| match e {
-            lexopt::Error::UnexpectedValue { option, .. } => {
-                usage(format!("{option}: takes no value"))
+    while let Some((arg, operand)) = words.next()? {
+        if operand {
+            match (arg.as_str(), direction) {
+                ("out", None) => direction = Some(Direction::Out),
+                ("in", None) => direction = Some(Direction::In),
+                _ => return Err(bad("argument", &arg, "'out' or 'in', once")),
             }
-            _ => usage("an argument can't be read"),
-        })?;
-        let arg = match arg {
-            None => break,
-            Some(Arg::Short(c)) => format!("-{c}"),
-            Some(Arg::Long(name)) => format!("--{name}"),
-            Some(Arg::Value(value)) => {
-                let word = value.to_string_lossy().into_owned();
-                match (word.as_str(), direction) {
-                    ("out", None) => direction = Some(Direction::Out),
-                    ("in", None) => direction = Some(Direction::In),
-                    _ => return Err(bad("argument", &word, "'out' or 'in', once")),
-                }
-                continue;
-            }
-        };
+            continue;
+        }
         match arg.as_str() {
-            "-b" | "--broker" => to = broker(&text(&mut parser, "--broker")?)?,
-            "-t" | "--topic" => topics = Some(text(&mut parser, "--topic")?),
+            "-b" | "--broker" => to = broker(&text(&mut words, "--broker")?)?,
+            "-t" | "--topic" => topics = Some(text(&mut words, "--topic")?),
             "--client-id" => {
-                let name = text(&mut parser, "--client-id")?;
+                let name = text(&mut words, "--client-id")?;
                 if name.is_empty() || name.len() > 250 || name.contains('\0') {
                     return Err(bad("--client-id", &name, "1..250 bytes"));
                 }
                 client_id = Some(name);
             }
-            "--login" => logged_in = Some(login(&text(&mut parser, "--login")?)?),
+            "--login" => logged_in = Some(login(&text(&mut words, "--login")?)?),
             "--keep-alive" => {
-                let value = text(&mut parser, "--keep-alive")?;
+                let value = text(&mut words, "--keep-alive")?;
                 let good = number(&value).filter(|n| (1..=65535).contains(n));
                 keep_alive = good.ok_or_else(|| bad("--keep-alive", &value, "1..65535 seconds"))?;
             }
-            "--will" => will = Some(topic("--will", text(&mut parser, "--will")?, false)?),
+            "--will" => will = Some(topic("--will", text(&mut words, "--will")?, false)?),
             "--window" => {
-                let value = text(&mut parser, "--window")?;
+                let value = text(&mut words, "--window")?;
                 let good = number(&value).filter(|n| (1..=1000).contains(n));
                 window = Some(good.ok_or_else(|| bad("--window", &value, "1..1000"))? as usize);
             }
             "--retry" => {
-                let value = text(&mut parser, "--retry")?;
+                let value = text(&mut words, "--retry")?;
                 let good = seconds(&value).filter(|s| (1..=3600).contains(&s.as_secs()));
                 retry = good.ok_or_else(|| bad("--retry", &value, "1..3600 seconds"))?;
             }
-            "--refused" => refused = Some(raw(&mut parser, "--refused")?.into()),
-            "--status" => status = Some(raw(&mut parser, "--status")?.into()),
+            "--refused" => refused = Some(words.value("--refused")?.into()),
+            "--status" => status = Some(words.value("--status")?.into()),
             "-k" | "--key" => {
-                by_key = Some(key("--key", &text(&mut parser, "--key")?)?);
+                by_key = Some(key("--key", &text(&mut words, "--key")?)?);
             }
-            "--ftok" => by_ftok = Some(ftok(&raw(&mut parser, "--ftok")?)?),
+            "--ftok" => by_ftok = Some(ftok(&words.value("--ftok")?)?),
             "--owner" => {
-                let uid = user("--owner", &text(&mut parser, "--owner")?)?;
+                let uid = user("--owner", &text(&mut words, "--owner")?)?;
                 set.push(Box::new(move |options| options.owner(uid)));
             }
             "--mode" => {
-                let bits = mode(&text(&mut parser, "--mode")?, 0o600)?;
+                let bits = mode(&text(&mut words, "--mode")?, 0o600)?;
                 set.push(Box::new(move |options| options.mode(bits)));
             }
             "--group" => {
-                let gid = group("--group", &text(&mut parser, "--group")?)?;
+                let gid = group("--group", &text(&mut words, "--group")?)?;
                 set.push(Box::new(move |options| options.group(gid)));
             }
             "--no-create" => set.push(Box::new(|options| options.create(false))),

@@ -35,6 +35,9 @@ mod signals;
 #[allow(dead_code)]
 #[path = "../../src/program/values.rs"]
 mod values;
+#[allow(dead_code)]
+#[path = "../../src/program/words.rs"]
+mod words;
 
 // Where those look for them.
 use shmdemo::{Deadline, Interrupter};
@@ -84,7 +87,7 @@ impl std::error::Error for Failure {}
 
 fn main() -> ExitCode {
     signals::let_writes_fail();
-    let result = match args::parse(lexopt::Parser::from_env()) {
+    let result = match args::parse(words::Words::of_process()) {
         Ok(Parsed::Run(args)) => {
             logging::start(NAME, args.log);
             match args.direction {
