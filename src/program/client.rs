@@ -4,7 +4,7 @@ use super::args::Protocol;
 use super::client_args::ClientArgs;
 use super::sink::{would_end, RingSink, SharedUseSink, Sink};
 use super::sizes::GeometryArgs;
-use super::{exit, signals, stdio, During, Failure};
+use super::{exit, signals, stdio, Failure};
 use crate::segment::layout::MAX_MESSAGE;
 use crate::shared_use::{self, End, SharedUseSegment};
 use crate::{Awaited, Channel, Deadline, Error, Object, Options};
@@ -256,5 +256,5 @@ fn not_sent(error: Error, sink: &dyn Sink, sent: u64, first: u64) -> anyhow::Err
         let from = sent - untaken + 1;
         what += &format!("; lines {from} to {sent} were sent and may not have been printed");
     }
-    During { what, error }.into()
+    Failure::by(error, what)
 }

@@ -29,20 +29,27 @@ use crate::exit_status::{self as exit, code_of};
 use crate::{Error, Opened};
 use std::process::ExitCode;
 
-/// A failure with an exit code of its own.
+/// A failure with an exit code of its own, or what an error of the library came in the way of. By anyhow's
+/// contexts another 3 kB would be linked, of what shows them as Debug does.
 struct Failure {
     code: u8,
     message: String,
+    cause: Option<Error>,
 }
 
 impl Failure {
     fn error(code: u8, message: impl Into<String>) -> anyhow::Error {
-        Self { code, message: message.into() }.into()
+        Self { code, message: message.into(), cause: None }.into()
     }
 
     /// What a system call of the program's own failed with.
     fn of_call(call: &str) -> impl FnOnce(nix::errno::Errno) -> anyhow::Error + '_ {
         move |errno| Self::error(exit::IO, format!("{call}: {errno}"))
+    }
+
+    /// What `cause` came in the way of.
+    fn by(cause: Error, message: String) -> anyhow::Error {
+        Self { code: code_of(&cause), message, cause: Some(cause) }.into()
     }
 }
 
@@ -59,30 +66,9 @@ impl std::fmt::Debug for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
-
-/// An error of the library, and what it came in the way of. By anyhow's own contexts another 3 kB would be
-/// linked, of what shows them as Debug does.
-struct During {
-    what: String,
-    error: Error,
-}
-
-impl std::fmt::Display for During {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl std::fmt::Debug for During {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for During {
+impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
+        self.cause.as_ref().map(|cause| cause as _)
     }
 }
 

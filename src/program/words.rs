@@ -1,5 +1,6 @@
 //! The words of a command line, one argument after another, as getopt_long(3) has them: `-abc`, `-kVALUE`,
-//! `-k VALUE`, `--key=VALUE`, `--key VALUE`; behind `--` there are operands alone. Options are not cut short.
+//! `-k VALUE`, `--key=VALUE`, `--key VALUE`; behind `--` there are operands alone. No option's name may be
+//! abbreviated.
 //!
 //! Source: [getopt(3)](https://man7.org/linux/man-pages/man3/getopt.3.html).
 
