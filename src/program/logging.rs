@@ -2,7 +2,6 @@
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::errno::Errno;
-use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::Mutex;
@@ -173,20 +172,22 @@ struct Sink {
 
 impl Sink {
     fn stderr(&self, level: Level, message: &dyn std::fmt::Display) {
-        // Into one buffer, so that lines of several programs on one terminal stay whole. A line
-        // that stderr does not take is lost: there is nowhere to say so.
-        let mut line = heapless::String::<1024>::new();
         let word = match level {
             Level::Error => "error: ",
             Level::Warn => "warning: ",
             _ => "",
         };
-        let whole = writeln!(line, "{}: {word}{message}", self.name);
-        let mut stderr = std::io::stderr().lock();
-        let _ = match whole {
-            Ok(()) => stderr.write_all(line.as_bytes()),
-            Err(_) => writeln!(stderr, "{}: {word}{message}", self.name),
-        };
+        // In one piece, so that lines of several programs on one terminal stay whole. A line that stderr
+        // does not take is lost: there is nowhere to say so.
+        let line = format!("{}: {word}{message}\n", self.name);
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            match nix::unistd::write(io::stderr(), rest) {
+                Ok(n) if n > 0 => rest = &rest[n..],
+                Err(Errno::EINTR) => {}
+                _ => return,
+            }
+        }
     }
 }
 
