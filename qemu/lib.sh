@@ -13,7 +13,9 @@
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${SHMDEMO_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/shmdemo-qemu}
-# SHMDEMO_ARM_TARGET=thumbv7neon-unknown-linux-gnueabihf: Thumb instructions, smaller programs.
+# Thumb instructions, for smaller programs:
+#   SHMDEMO_THUMB=yes      our code in them, Rust's standard library as it is
+#   SHMDEMO_ARM_TARGET=thumbv7neon-unknown-linux-gnueabihf      both, with rustup's target
 usual_target=armv7-unknown-linux-gnueabihf
 arm_target=${SHMDEMO_ARM_TARGET:-$usual_target}
 cross=${SHMDEMO_CROSS:-arm-linux-gnueabihf} # prefix of the cross tools: PREFIX-gcc and so on
@@ -256,6 +258,8 @@ arm_compiler() {
     fi
     linker_variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$arm_target")_LINKER
     export "$linker_variable=$cross-gcc"
+    flags_variable=${linker_variable%LINKER}RUSTFLAGS
+    [ -z "${SHMDEMO_THUMB-}" ] || export "$flags_variable=-Ctarget-feature=+thumb-mode"
 }
 
 # The unpacked programs look for their libraries in /usr/lib unless told otherwise.

@@ -4,6 +4,8 @@
 #   make -f stub.make WORK/run-DEFINE      runs the commands of a define
 
 qstrip = $(strip $(subst ",,$(1)))#")
+UPPERCASE = $(shell echo '$(1)' | tr a-z- A-Z_)
+RUSTC_TARGET_NAME = armv7-unknown-linux-gnueabihf
 Q = @
 INSTALL = install
 TARGET_DIR = $(WORK)/target
