@@ -356,13 +356,26 @@ impl fmt::Display for Json<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Utc;
+    use super::{Pid, Utc};
 
     #[test]
-    fn dates() {
-        assert_eq!(Utc(0).to_string(), "never");
-        assert_eq!(Utc(951_782_400).to_string(), "2000-02-29 00:00:00");
-        assert_eq!(Utc(1_767_225_599).to_string(), "2025-12-31 23:59:59");
-        assert_eq!(Utc(4_102_444_800).to_string(), "2100-01-01 00:00:00");
+    fn times_are_utc() {
+        for (seconds, text) in [
+            (0, "never"),
+            (1, "1970-01-01 00:00:01"),
+            (951_868_799, "2000-02-29 23:59:59"),
+            (951_868_800, "2000-03-01 00:00:00"),
+            (1_735_689_599, "2024-12-31 23:59:59"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+            (13_574_649_599, "2400-02-29 23:59:59"),
+            (-1, "1969-12-31 23:59:59"),
+        ] {
+            assert_eq!(Utc(seconds).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn pids_stand_in_columns() {
+        assert_eq!(format!("{:>8}|{:>3}", Pid(Some(4_194_304)), Pid(None)), " 4194304|  -");
     }
 }

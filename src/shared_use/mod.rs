@@ -250,7 +250,7 @@ impl SharedUseSegment {
     /// Writes `text`, a newline and a NUL, and sets the flag. The flag is not set.
     ///
     /// # Errors
-    /// As [`check_text`](Self::check_text).
+    /// [`Error::Forked`]; as [`check_text`](Self::check_text).
     pub fn write(&self, text: &[u8]) -> Result<()> {
         self.check_claimant()?;
         if let Err(e) = self.check_text(text) {

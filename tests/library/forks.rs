@@ -79,6 +79,36 @@ fn a_child_has_no_role_and_can_send_and_take_nothing() {
 }
 
 #[test]
+fn a_child_has_no_end_of_a_c_demos_segment() {
+    use shmdemo::shared_use::{End, SharedUseSegment};
+    let channel = Channel::new();
+    let open = |end| SharedUseSegment::open(&options(&channel), end, Deadline::Now);
+    let mut server = Some(open(End::Server).expect("a segment"));
+    let mut client = Some(open(End::Client).expect("the same"));
+    let child = raw::in_child(|| {
+        let (lane, as_server) = (Role::Lane(0), Role::Server);
+        let (its, mine) = (client.as_ref().expect("its"), server.as_ref().expect("mine"));
+        let asked = [
+            forked(its.write(b"stray"), lane),
+            forked(its.wait(false, Deadline::Now).map(drop), lane),
+            forked(mine.wait(true, Deadline::Now).map(drop), as_server),
+            forked(mine.taken().map(drop), as_server),
+        ];
+        drop((client.take(), server.take()));
+        asked.iter().position(|it_is| !it_is).map_or(0, |at| at as i32 + 1)
+    });
+    assert_eq!(raw::code_of(child), 0, "the number of the call that did something");
+    assert!(!server.as_ref().expect("mine").is_written());
+    for end in [End::Server, End::Client] {
+        match open(end).map(drop) {
+            Err(Error::Busy { .. } | Error::TimedOut { .. }) => {}
+            other => panic!("the child gave the end back: {other:?}"),
+        }
+    }
+    server.take().expect("mine").remove().expect("remove");
+}
+
+#[test]
 fn a_daemon_that_opened_first_spoils_nobodys_lane() {
     let channel = Channel::new();
     let folder = Folder::new();

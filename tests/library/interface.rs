@@ -126,7 +126,9 @@ fn an_error_is_an_io_error_of_its_kind() {
     let options = Options::new(Key::new(channel.key).unwrap());
     assert_eq!(kind(Status::read(&options).unwrap_err()), ErrorKind::NotFound);
     let later = Channel::open(&options.clone().create(false), Deadline::Now).map(drop);
-    assert_eq!(kind(later.unwrap_err()), ErrorKind::TimedOut);
+    let later = later.unwrap_err();
+    assert_eq!(format!("{later:?}"), later.to_string());
+    assert_eq!(kind(later), ErrorKind::TimedOut);
     let first = open(&channel).into_consumer().expect("the server role");
     let second = open(&channel).into_consumer().map(drop).unwrap_err();
     assert!(std::io::Error::from(second).to_string().contains("is held by"));
@@ -141,4 +143,19 @@ fn an_error_is_an_io_error_of_its_kind() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_message_may_be_written_in_parts() {
+    let channel = crate::support::Channel::new();
+    let mut producer = open(&channel).into_producer(Deadline::Now).expect("a lane");
+    let mut consumer = open(&channel).into_consumer().expect("the server role");
+    let mut slot = producer.try_reserve(8).expect("no damage").expect("room");
+    slot.write(4, b"part");
+    slot.write(0, b"each");
+    slot.commit(8);
+    let record = consumer.next_record().expect("sound").expect("a record");
+    let mut text = [0; 8];
+    record.copy_to(&mut text);
+    assert_eq!(&text, b"eachpart");
 }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aside;
 mod corpus;
 mod descriptor;
 mod descriptor_long;

@@ -183,14 +183,16 @@ fn sigterm_and_sigint_with_persist_leave_the_rest_for_the_next() {
 }
 
 /// A client that waits ends by signal convention; what it had sent is its channel's already.
-fn ended(mut client: Proc, signal: Signal) {
+fn ended(mut client: Proc, signal: Signal) -> String {
     until("it waits", || {
         client.check_alive();
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", client.pid()));
         stat.expect("stat").contains(") S ")
     });
     client.signal(signal);
-    client.finish_with_stdin().expect(128 + signal as i32);
+    let out = client.finish_with_stdin();
+    out.expect(128 + signal as i32);
+    out.stderr
 }
 
 #[test]
@@ -213,7 +215,7 @@ fn a_client_that_waits_for_room_or_a_lane_ends_by_signal() {
         let channel = Channel::new();
         let server = channel.running(&["--size", "8K", "--lanes", "1"]);
         server.stop();
-        let mut client = Proc::spawn(channel.client(&[]));
+        let mut client = Proc::spawn(channel.client(&["-v"]));
         client.feed(numbered(5_000));
         until("the ring is full", || {
             let queued = channel.status().numbers("queued").into_iter().fold(0.0, f64::max);
@@ -222,12 +224,16 @@ fn a_client_that_waits_for_room_or_a_lane_ends_by_signal() {
         let waiting = Proc::spawn(channel.client(&[]));
         until("the segment is attached", || channel.segment().attached >= 3);
         ended(waiting, signal);
-        ended(client, signal);
+        let said = ended(client, signal);
         server.signal(SIGCONT);
         run(channel.client(&[]), b"end\n").expect(0);
         let out = server.finish();
         let got = numbers(&out.expect(0).stdout);
         assert!(got.len() > 500 && got.iter().zip(1..).all(|(got, wanted)| *got == wanted));
+        assert!(
+            said.contains(&format!("stopped by {signal} after line {}\n", got.len())),
+            "{said}"
+        );
         channel.assert_gone();
     }
 }

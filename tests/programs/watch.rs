@@ -110,3 +110,18 @@ fn status_watch_follows_the_next_channel_of_the_key() {
         program.finish().expect(0);
     }
 }
+
+/// It waits for the next channel, not for the first, and not where something else has the key.
+#[test]
+fn status_watch_ends_where_there_is_no_channel_to_watch() {
+    let channel = Channel::new();
+    let without = run(channel.sub("status", &[]), b"");
+    run(channel.sub("status", &["--watch", "0.1"]), b"").expect(without.code());
+    channel.filled(b"one\n");
+    let watch = Proc::spawn(channel.sub("status", &["--watch", "0.1"]));
+    watch.wait_stdout("a picture", |out| String::from_utf8_lossy(out).contains("generation"));
+    run(channel.sub("remove", &[]), b"").expect(0);
+    let id = raw::shm_create(channel.key, 4096, 0o600);
+    watch.finish().fails(76, &["magic"]);
+    raw::shm_remove(id);
+}

@@ -14,6 +14,7 @@ fn a_bad_value_is_64_and_names_option_value_and_range() {
     let channel = Channel::new();
     let key = channel.key.to_string();
     let missing = "/nonexistent/path,1";
+    let (longest, too_long) = ("x".repeat(256), "x".repeat(257));
     let both: &[Bad] = &[
         ("--key", "abc", &["hex"]),
         ("--key", "", &["hex"]),
@@ -63,6 +64,7 @@ fn a_bad_value_is_64_and_names_option_value_and_range() {
         ("--mode", "-1", &["octal"]),
         ("--group", "no-such-group-here", &["group", "gid"]),
         ("--group", "-1", &["gid"]),
+        ("--prefix", &too_long, &["0..256"]),
     ];
     let client_own: &[Bad] = &[
         ("--timeout", "x", &["second"]),
@@ -86,6 +88,9 @@ fn a_bad_value_is_64_and_names_option_value_and_range() {
     for case in both.iter().chain(client_own) {
         check(client(), case);
     }
+    let mut fits = server();
+    fits.args(["--prefix", &longest, "--version"]);
+    run(fits, b"").expect(0);
     let commands: &[(&str, Bad)] = &[
         ("status", ("--watch", "x", &["second"])),
         ("status", ("--watch", "-1", &["second"])),
@@ -112,6 +117,7 @@ fn unknown_missing_and_stray_are_64() {
         (true, &["--persist", "stray"], "stray"),
         (true, &["status", "stray"], "stray"),
         (true, &["--persist=yes"], "--persist"),
+        (true, &["--", "--persist"], "--persist"),
         (true, &["--lanes"], "--lanes"),
         (true, &["--size"], "--size"),
         (true, &["--mode"], "--mode"),
@@ -138,6 +144,7 @@ fn unknown_missing_and_stray_are_64() {
         (false, &["status"], "status"),
         (false, &["--lanes", "2"], "--lanes"),
         (false, &["--prefix", "x"], "--prefix"),
+        (false, &["--", "--no-create"], "--no-create"),
         (false, &["--end-word"], "--end-word"),
         (false, &["--timeout"], "--timeout"),
         (false, &["--ftok"], "--ftok"),
