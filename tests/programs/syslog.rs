@@ -142,6 +142,7 @@ fn a_syslogd_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed() {
         let missed = heard.iter().position(|line| line.contains("did not take"));
         let stopped = heard.iter().position(|line| line.contains("stopped by SIGTERM"));
         assert!(missed.is_some() && missed < stopped, "{heard:#?}");
+        assert!(heard[missed.expect("it")].starts_with("<28>shmdemo-server["), "{heard:#?}");
     });
 }
 
@@ -166,6 +167,15 @@ fn a_syslogd_that_takes_a_stream_gets_whole_lines() {
         assert!(
             lines.iter().any(|line| line.ends_with("end of input after 1 lines")),
             "{lines:#?}"
+        );
+        // Each level has its number there.
+        run(channel.client(&["--syslog"]), &[b'x'; 5000]).expect(65);
+        let (mut stream, _) = syslogd.accept().expect("another client");
+        let mut failure = String::new();
+        stream.read_to_string(&mut failure).expect("its line");
+        assert!(
+            failure.starts_with("<27>shmdemo-client[") && failure.contains("5000"),
+            "{failure:?}"
         );
     });
 }
