@@ -17,7 +17,7 @@ fn an_over_long_line_is_refused_whole_and_named() {
     let longest = "x".repeat(2048);
     let input = format!("{longest}\nsecond\ny{longest}\nnever sent\n");
     let out = run(channel.client(&[]), input.as_bytes());
-    out.fails(65, &["line 3", "2049", "2048"]);
+    out.fails(65, &["line 3", "2049", "2048", "--max-message"]);
     let (longer, null) = ("z".repeat(100_000), "\0");
     // 100 kB without any end: the client must not need the whole line to know.
     let out = run(channel.client(&["-0"]), format!("with\nnull{null}{longer}").as_bytes());

@@ -57,6 +57,7 @@ fn status_watch_counts_and_draws_in_proportion() {
         rates(out, 1) > 0 && rates(out, 2) > 0 && idle_again(out)
     });
     let out = watch.stdout();
+    assert!(!out.contains(&0x1b), "moves of a cursor go to terminals alone");
     // 5 000 in a second, or in three that a busy machine took from one picture to the next.
     for rate in [rates(&out, 1), rates(&out, 2)] {
         assert!((1_500..=5_010).contains(&rate), "5 000 messages: {rate} a second");

@@ -137,6 +137,8 @@ fn unknown_missing_and_stray_are_64() {
         (true, &["set", "--prefix", "x"], "--prefix"),
         (true, &["remove", "--round"], "--round"),
         (true, &["--protocol", "shared_use_st", "--lanes", "2"], "--lanes"),
+        (true, &["--protocol", "shared_use_st", "--size", "16K"], "--size"),
+        (true, &["--protocol", "shared_use_st", "--max-message", "64"], "--max-message"),
         (false, &["--no-create", "--create-as", "0"], "--create-as"),
         (false, &["--frobnicate"], "--frobnicate"),
         (false, &["-Z"], "-Z"),
