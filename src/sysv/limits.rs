@@ -167,3 +167,55 @@ pub(crate) fn next_step(source: &SysError) -> &'static str {
         _ => "see this call in its man page, section 2",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Why(SysError);
+
+    impl fmt::Display for Why {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            explain(f, &self.0, 4096, &Limits::now())
+        }
+    }
+
+    #[test]
+    fn each_errno_has_its_next_step() {
+        for (call, errno, begin) in [
+            (shm::LOCK, Errno::ENOMEM, "raise RLIMIT_MEMLOCK"),
+            (shm::LOCK, Errno::EPERM, "only owner, creator and root may lock it"),
+            ("shmctl(IPC_SET)", Errno::EPERM, "only owner, creator and root may: run"),
+            ("semop", Errno::EPERM, FILTERED),
+            ("semop", Errno::E2BIG, "SEMOPM"),
+            ("shmat", Errno::EACCES, "run as the owner of the segment"),
+            ("shmat", Errno::ENOMEM, "free memory, or raise"),
+            ("semctl(IPC_SET)", Errno::EINVAL, "there is no such user or group"),
+            ("shmat", Errno::EINVAL, "see the address"),
+            ("semop", Errno::ENOSPC, "too many processes with SEM_UNDO"),
+            ("semop", Errno::ERANGE, "a semaphore is full"),
+            ("semop", Errno::EFBIG, "see this call in its man page"),
+        ] {
+            let said = next_step(&SysError { call, errno });
+            assert!(said.starts_with(begin), "{call}, {errno}: {said}");
+        }
+    }
+
+    #[test]
+    fn each_limit_is_told_by_name() {
+        for (call, errno, begin) in [
+            ("shmget", Errno::ENOSPC, "SHM"),
+            ("shmget", Errno::EINVAL, "larger than SHMMAX: kernel.shmmax = "),
+            ("semget", Errno::ENOSPC, "SEMMNI (sets) or SEMMNS"),
+            ("semget", Errno::EINVAL, "more than SEMMSL semaphores"),
+            ("shmget", Errno::ENOMEM, "no memory for it"),
+            ("semget", Errno::ENOMEM, "no memory for it"),
+            ("shmget", Errno::EACCES, FILTERED),
+            ("semget", Errno::EPERM, FILTERED),
+            ("shmget", Errno::EFBIG, "see shmget(2) and semget(2)"),
+        ] {
+            let said = Why(SysError { call, errno }).to_string();
+            assert!(said.starts_with(begin), "{call}, {errno}: {said}");
+        }
+    }
+}
