@@ -57,7 +57,8 @@ fn every_message_goes_to_every_target_in_order_and_the_end_word_ends_all() {
     let (from, one, two) = (Channel::new(), Channel::new(), Channel::new());
     let servers = [one.running(&[]), two.running(&[])];
     let mut relay = relaying(&key(&from), &[&key(&one), &key(&two)], &[]);
-    let lines = numbered(5000);
+    // The longest that there is, too.
+    let lines = [numbered(5000), vec![b'x'; 2048], b"\n".to_vec()].concat();
     run(from.client(&[]), &[&lines[..], b"\n", b"last\nend\n"].concat()).expect(0);
     let said = relay.finish_with_stdin().expect(0).stderr.clone();
     assert!(!said.contains("dropped"), "nothing was: {said}");
@@ -146,6 +147,7 @@ fn a_message_that_would_end_the_c_program_stays_or_is_left_out() {
     let once = |args: &[&str]| run(relay(&key(&from), &[&demo(&to)], args), b"");
     once(&[]).fails(65, &["'end'", "--end-whole", "--skip-too-long", "still in the segment"]);
     once(&["--end-whole"]).fails(65, &["'end'", "still in the segment"]);
+    server.wait_stdout("what only begins with it", |out| out == b"one\nendless\n");
     let skipping = relaying(&key(&from), &[&demo(&to)], &["--skip-too-long"]);
     server.wait_stdout("all but that", |out| out == b"one\nendless\ntwo\n");
     stopped(skipping).expect(0);
@@ -258,6 +260,12 @@ fn one_relay_a_source_and_no_place_twice() {
     run(relay(&from, &["5:pipe"], &[]), b"").fails(64, &["--to", "shared_use_st"]);
     run(relay(&from, &[&to], &["--lanes", "3"]), b"").fails(64, &["--lanes", "relay"]);
     run(relay(&from, &[&to], &["--when-full", "maybe"]), b"").fails(64, &["wait or drop"]);
+    let said = ["-h", "--help", "-V", "--version"].map(|option| {
+        let out = run(relay(&from, &[&to], &["--when-full", "wait", option]), b"");
+        out.expect(0).text()
+    });
+    assert!(said[0].contains("--when-full") && said[0] == said[1], "{}", said[0]);
+    assert!(said[2].starts_with("shmdemo-server ") && said[2] == said[3], "{}", said[2]);
 }
 
 /// `SHMDEMO_KILLS=N`: how often the relay is killed (default 20).
