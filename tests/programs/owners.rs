@@ -299,6 +299,24 @@ fn roots_channel_for_a_group_serves_its_members() {
     channel.assert_gone();
 }
 
+/// It claims all roles, is not allowed to remove (EPERM), and gives them back.
+#[test]
+fn who_may_not_remove_a_channel_leaves_it_as_it_was() {
+    let Some(others) = Others::here() else { return };
+    let channel = Channel::new();
+    let server =
+        channel.running(&["--persist", "--mode", "0660", "--group", &THEIR_GROUP.to_string()]);
+    server.signal(SIGTERM);
+    server.finish().expect(0);
+    let set = raw::sem_id(channel.key).expect("a set");
+    // The server role, and how many lanes are free.
+    let roles = || [raw::sem_get(set, 1), raw::sem_get(set, 2)];
+    let before = roles();
+    let remove = others.run_as(BEN, THEIR_GROUP, channel.sub("remove", &[]));
+    run(remove, b"").fails(77, &["EPERM"]);
+    assert_eq!((roles(), before), ([0, 4], [0, 4]));
+}
+
 #[test]
 fn status_needs_no_more_than_to_read() {
     let Some(others) = Others::here() else { return };
