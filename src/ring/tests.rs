@@ -261,6 +261,21 @@ fn a_record_that_would_go_on_behind_the_rings_end_is_named() {
     assert_eq!(rx.next().unwrap_err().field, "len");
 }
 
+#[test]
+fn a_record_behind_a_pad_that_claims_more_than_is_published_is_named() {
+    let (lane, mut tx, mut rx) = lane(256, 0);
+    for _ in 0..2 {
+        assert!(push(&mut tx, &[0; 96]));
+        pop(&mut rx).unwrap();
+    }
+    // A pad of 8 bytes, and 104 bytes behind it.
+    assert!(push(&mut tx, &[0; 32]) && push(&mut tx, &[0; 96]));
+    pop(&mut rx).unwrap();
+    assert_eq!(lane.bytes().load_pair(248), (0, KIND_PAD));
+    lane.bytes().store_pair(0, 112, KIND_DATA);
+    assert_eq!(rx.next().unwrap_err(), BadField { field: "len", found: 112, expected: 96 });
+}
+
 fn lane_after_two(lengths: &[usize; 2]) -> (Lane, Tx, Rx) {
     let (lane, mut tx, rx) = lane(256, 0);
     for len in lengths {
