@@ -172,6 +172,13 @@ fn waits_and_wakes_go_on_beside_it() {
     settle(&mut server, &fd);
     interrupter.wake();
     assert!(readable(&fd, 5000));
+    // A look before the poll does not take it from that, nor does one at the descriptor from a wait.
+    assert_eq!(drain(&mut server), 0);
+    assert!(readable(&fd, 0));
+    settle(&mut server, &fd);
+    interrupter.wake();
+    assert!(readable(&fd, 5000));
+    assert_eq!(server.wait(Deadline::Never).expect("a channel"), Waited::Woken);
     settle(&mut server, &fd);
     let sender = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(20));
