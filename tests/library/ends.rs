@@ -96,6 +96,31 @@ fn a_full_bell_is_no_error() {
     assert_eq!(consumer.wait(Deadline::Now).expect("a channel"), Waited::TimedOut);
 }
 
+/// Whatever became of the words by which producers are rung for: who was woken and finds nothing rings for
+/// all of them, once.
+#[test]
+fn a_woken_consumer_rings_for_every_lane_that_is_held() {
+    use crate::support::raw;
+    const ROOM_BELL_0: i32 = 37;
+    let place = crate::support::Channel::new();
+    let lanes = Geometry { lanes: 20, ring_bytes: 256, max_message: 100 };
+    let options = Options::new(Key::new(place.key).expect("a key")).geometry(lanes);
+    let open = || Channel::open(&options, Deadline::Never).expect("a channel");
+    let mut consumer = open().into_consumer().expect("the server role");
+    let lane = |_| open().into_producer(Deadline::Now).expect("a lane");
+    let mut held: Vec<Producer> = (0..17).map(lane).collect();
+    drop(held.remove(3));
+    let set = raw::sem_id(place.key).expect("a set");
+    for _ in 0..2 {
+        consumer.interrupter().wake();
+        assert_eq!(consumer.wait(Deadline::Never).expect("a channel"), Waited::Woken);
+        for lane in 0..20 {
+            let wanted = i32::from(lane < 17 && lane != 3);
+            assert_eq!(raw::sem_get(set, ROOM_BELL_0 + lane), wanted, "lane {lane}");
+        }
+    }
+}
+
 /// All rings up to a wake have one answer; who does not sleep any more says so.
 #[test]
 fn a_sleep_that_is_over_leaves_nothing_behind() {
