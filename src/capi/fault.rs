@@ -90,6 +90,9 @@ impl Write for Text {
         self.bytes[self.used..self.used + end].copy_from_slice(&text.as_bytes()[..end]);
         self.used += end;
         self.bytes[self.used] = 0;
+        if end < text.len() {
+            self.used = TEXT - 1; // what comes behind a cut does not stand there
+        }
         Ok(())
     }
 }
@@ -141,4 +144,25 @@ pub extern "C" fn shmdemo_strerror(code: c_int) -> *const c_char {
         _ => "unknown code\0",
     };
     text.as_ptr().cast()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_between_characters() {
+        for begin in ["", "x"] {
+            let mut text = Text { bytes: [b'?'; TEXT], used: 0, errno: 0 };
+            text.bytes[TEXT - 1] = 0;
+            for part in [begin, "two: ", &"\u{fc}".repeat(TEXT), "not any more"] {
+                text.write_str(part).expect("it does not fail");
+            }
+            let cut = core::ffi::CStr::from_bytes_until_nul(&text.bytes).expect("a NUL");
+            let cut = cut.to_str().expect("whole characters");
+            let rest = cut.strip_prefix(begin).and_then(|cut| cut.strip_prefix("two: "));
+            assert!(rest.expect("both parts").chars().all(|c| c == '\u{fc}'), "{cut}");
+            assert!((TEXT - 2..TEXT).contains(&cut.len()), "{}", cut.len());
+        }
+    }
 }

@@ -84,6 +84,7 @@ fn a_lane_made_anew_is_taken_up_without_a_wait() {
         told_by_next(&mut server)
     });
     assert_eq!((told, text(&mut server)), ([0, 1], None));
+    assert_eq!(lane(first.check()), 0);
     drop((first, second));
     // Each by itself: the other's damage stays what it is.
     let mut next = [(); 2].map(|()| {

@@ -292,6 +292,9 @@ fn a_size_that_no_text_of_the_c_demo_has_makes_nothing() {
     let options = options.text_bytes(MAX_TEXT_BYTES);
     let server = SharedUseSegment::open(&options, End::Server, Deadline::Now).expect("a segment");
     let client = SharedUseSegment::open(&options, End::Client, Deadline::Now).expect("the same");
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+    let begin = format!("{:08x}-", client.address());
+    assert!(maps.lines().any(|line| line.starts_with(&begin) && line.contains("SYSV")), "{maps}");
     let text = vec![b'x'; client.longest()];
     client.write(&text).expect("write");
     let mut got = vec![0; server.text_bytes()];

@@ -51,7 +51,9 @@ fn a_stopped_server_delays_and_loses_nothing() {
     assert!(first > 1, "those before it are in the ring");
     // A second server names the one that is stopped.
     let pid = server.pid().to_string();
-    run(channel.server(&[]), b"").fails(75, &[&pid]);
+    let second = run(channel.server(&[]), b"");
+    second.fails(75, &[&pid]);
+    assert!(!second.said().contains("this very process"), "{}", second.said());
     server.signal(SIGCONT);
     let sent = numbered(first - 1);
     server.wait_stdout("all that was sent", |out| out == sent);

@@ -238,7 +238,9 @@ fn another_users_segment_is_77_unless_its_owner_is_accepted() {
     refused(&channel, 77, &[&uid, "0600", &size]);
     for joiner in joiners(&channel) {
         // Ben may not even open it: the kernel says EACCES.
-        run(others.run_as(BEN, BEN, joiner), b"x\n").fails(77, &[&uid, "0600", &size]);
+        let out = run(others.run_as(BEN, BEN, joiner), b"x\n");
+        out.fails(77, &[&uid, "0600", &size, "--owner"]);
+        assert!(!out.said().contains("not --owner"), "that would be next: {}", out.said());
     }
     let bytes = channel.bytes();
     run(channel.client(&["--owner", &BEN.to_string()]), b"x\n").fails(77, &[&uid]);

@@ -146,6 +146,7 @@ fn a_message_that_would_end_the_c_program_stays_or_is_left_out() {
     run(from.client(&["--end-word", ""]), b"one\nendless\nend\ntwo\n").expect(0);
     let once = |args: &[&str]| run(relay(&key(&from), &[&demo(&to)], args), b"");
     once(&[]).fails(65, &["'end'", "--end-whole", "--skip-too-long", "still in the segment"]);
+    server.wait_stdout("what is before it", |out| out == b"one\n");
     once(&["--end-whole"]).fails(65, &["'end'", "still in the segment"]);
     server.wait_stdout("what only begins with it", |out| out == b"one\nendless\n");
     let skipping = relaying(&key(&from), &[&demo(&to)], &["--skip-too-long"]);

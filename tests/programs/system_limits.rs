@@ -43,8 +43,10 @@ fn segments_that_fill_the_table_keep_a_new_channel_out_and_no_joiner() {
         let (channel, other) = (Channel::new(), Channel::new());
         let server = channel.running(&[]);
         let more: Vec<i32> = (1..3).map(|key| raw::shm_create(key, 4096, 0o600)).collect();
-        run(other.client(&[]), b"x\n").fails(73, &["ENOSPC", "shmmni = 3", "ipcrm"]);
-        run(other.server(&[]), b"").fails(73, &["ENOSPC", "shmmni = 3", "ipcrm"]);
+        run(other.client(&[]), b"x\n")
+            .fails(73, &["create the segment", "ENOSPC", "shmmni = 3", "ipcrm"]);
+        run(other.server(&[]), b"")
+            .fails(73, &["create the segment", "ENOSPC", "shmmni = 3", "ipcrm"]);
         other.assert_gone();
         run(channel.client(&[]), b"x\n").expect(0);
         server.wait_stdout("the line", |out| out == b"x\n");
@@ -71,11 +73,13 @@ fn too_few_pages_for_all_segments_are_73_and_named() {
 fn semaphore_sets_that_are_too_small_or_used_up_are_73_and_named() {
     with_limit("sem", "60 32000 32 128", || {
         let channel = Channel::new();
-        run(channel.server(&[]), b"").fails(73, &["EINVAL", "semmsl", "60 32000 32 128"]);
+        run(channel.server(&[]), b"")
+            .fails(73, &["create the semaphore", "EINVAL", "semmsl", "60 32000 32 128"]);
         channel.assert_gone();
         set_limit("sem", "250 100 100 128");
         let one = raw::sem_create(1, 50, 0o600);
-        run(channel.client(&[]), b"x\n").fails(73, &["ENOSPC", "semmns", "ipcs -s"]);
+        run(channel.client(&[]), b"x\n")
+            .fails(73, &["create the semaphore", "ENOSPC", "semmns", "ipcs -s"]);
         channel.assert_gone();
         raw::sem_remove(one);
         works(&channel);

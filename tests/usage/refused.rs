@@ -47,6 +47,7 @@ fn a_bad_value_is_64_and_names_option_value_and_range() {
         ("--lanes", "many", &["1..32"]),
         ("--lanes", "99999999999999999999", &["1..32"]),
         ("--size", "0", &["bytes", ".."]),
+        ("--size", "256", &["at least", "2048"]),
         ("--size", "big", &["bytes", ".."]),
         ("--size", "16X", &["bytes", ".."]),
         ("--size", "K", &["bytes", ".."]),
