@@ -159,3 +159,34 @@ fn a_message_may_be_written_in_parts() {
     record.copy_to(&mut text);
     assert_eq!(&text, b"eachpart");
 }
+
+/// Where the role is refused, what this call made for it goes; not what others made, use or sent something into.
+#[test]
+fn what_was_made_for_a_role_that_is_refused_goes_unless_others_have_a_part_in_it() {
+    use crate::support::{in_thread, raw, shm_row, skipped, Channel as Place};
+    type Others = fn(&Place) -> Option<Producer>;
+    let holds: Others = |place| Some(open(place).into_producer(Deadline::Now).expect("a lane"));
+    let sends: Others = |place| {
+        let mut producer = open(place).into_producer(Deadline::Now).expect("a lane");
+        producer.send(b"kept", Deadline::Now).expect("room");
+        None
+    };
+    let nobody: Others = |_| None;
+    for (made_before, others, stays) in
+        [(false, nobody, false), (true, nobody, true), (false, holds, true), (false, sends, true)]
+    {
+        let place = Place::new();
+        if made_before {
+            drop(open(&place));
+        }
+        let refused = in_thread(|| {
+            let channel = open(&place);
+            let _others = others(&place);
+            raw::refuse(&[libc::SYS_semop, libc::SYS_semtimedop], libc::EPERM).ok()?;
+            Some(matches!(channel.into_consumer().map(drop), Err(Error::System { .. })))
+        });
+        let Some(refused) = refused else { return skipped("no system-call filters here") };
+        assert!(refused);
+        assert_eq!(shm_row(place.key).is_some(), stays);
+    }
+}
