@@ -197,6 +197,24 @@ fn counters_are_exact_between_any_two_stores() {
 }
 
 #[test]
+fn counters_of_damaged_words_name_the_word() {
+    type Spoil = fn(&LaneControl);
+    let cases: [(&str, Spoil); 4] = [
+        ("tail", |c| c.producer.tail.store(4096, Relaxed)),
+        ("tail", |c| c.consumer.head.store(24, Relaxed)),
+        ("tail_marks", |c| c.producer.marks.iter().for_each(|m| m.position.store(8, Relaxed))),
+        ("head_marks", |c| c.consumer.marks.iter().for_each(|m| m.position.store(8, Relaxed))),
+    ];
+    for (field, spoil) in cases {
+        let (lane, mut tx, mut rx) = lane(256, 0);
+        assert!(push(&mut tx, b"hello") && pop(&mut rx).is_some());
+        assert!(counters(lane.control(), 256).is_ok());
+        spoil(lane.control());
+        assert_eq!(counters(lane.control(), 256).unwrap_err().field, field);
+    }
+}
+
+#[test]
 fn frozen_means_no_more() {
     let (_lane, mut tx, mut rx) = lane(256, 0);
     assert!(push(&mut tx, b"before"));

@@ -7,7 +7,7 @@ use shmdemo::{Channel, Consumer, Deadline, Error, Geometry, Key, Options, Produc
 const GEOMETRY: Geometry = Geometry { lanes: 2, ring_bytes: 256, max_message: 60 };
 /// Offsets of the lanes' tails, behind each two marks of it: see the memory map.
 const TAILS: [usize; 2] = [128, 128 + 192 + 256];
-/// The semaphore that a producer of lane 0 sleeps at.
+/// The semaphore that a producer of lane 0 sleeps at; those of the other lanes follow.
 const ROOM_BELL_0: i32 = 37;
 
 fn open(place: &Place) -> Channel {
@@ -104,14 +104,14 @@ fn a_lane_made_anew_is_taken_up_without_a_wait() {
 fn who_waits_for_room_in_a_damaged_lane_is_told() {
     let place = Place::new();
     let mut server = consumer(&place);
-    let mut full = producer(&place);
+    let (_other, mut full) = (producer(&place), producer(&place));
     while full.send(&[b'x'; 60], Deadline::Now).is_ok() {}
     let waits = std::thread::spawn(move || full.send(&[b'x'; 60], Deadline::Never));
     let set = raw::sem_id(place.key).expect("a set");
-    until("it sleeps", || raw::sem_waiters(set, ROOM_BELL_0) == 1);
-    spoil(&place, 0);
-    assert_eq!(told_by_next(&mut server), 0);
-    assert_eq!(lane(waits.join().expect("a thread")), 0);
+    until("it sleeps", || raw::sem_waiters(set, ROOM_BELL_0 + 1) == 1);
+    spoil(&place, 1);
+    assert_eq!(told_by_next(&mut server), 1);
+    assert_eq!(lane(waits.join().expect("a thread")), 1);
 }
 
 /// What is held of a damaged lane is void, the other lane's records are released by their number.

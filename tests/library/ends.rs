@@ -295,11 +295,22 @@ fn a_size_that_no_text_of_the_c_demo_has_makes_nothing() {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
     let begin = format!("{:08x}-", client.address());
     assert!(maps.lines().any(|line| line.starts_with(&begin) && line.contains("SYSV")), "{maps}");
+    assert_eq!(client.others().expect("a segment"), (1, std::process::id() as i32));
+    assert!(matches!(
+        client.check_text(&vec![b'x'; client.longest() + 1]),
+        Err(Error::TooLong { .. })
+    ));
     let text = vec![b'x'; client.longest()];
     client.write(&text).expect("write");
     let mut got = vec![0; server.text_bytes()];
     let length = server.read(&mut got);
     assert_eq!((length, &got[..length]), (MAX_TEXT_BYTES as usize - 2, &text[..]));
-    assert!(matches!(look(&options.text_bytes(0)).map(drop), Err(Error::BadGeometry(_))));
+    assert!(matches!(look(&options.clone().text_bytes(0)).map(drop), Err(Error::BadGeometry(_))));
+    // Each end is free when it is dropped.
+    let open = |end| SharedUseSegment::open(&options, end, Deadline::Now);
+    assert!(open(End::Server).is_err() && open(End::Client).is_err());
+    drop((server, client));
+    let server = open(End::Server).expect("nobody has it");
+    drop(open(End::Client).expect("nor that"));
     server.remove().expect("remove");
 }
