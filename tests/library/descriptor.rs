@@ -249,6 +249,8 @@ fn a_producer_polls_for_room() {
             // Once more than needed, at most.
             assert!(client.reserve(50, Deadline::Now).expect("a lane").slot().is_none());
         }
+        // A look that finds no room leaves it to be rung for.
+        assert!(client.try_reserve(50).expect("a lane").is_none() && !readable(&fd, 20));
         // One record is not half of the ring.
         assert!(server.next_record().expect("sound rings").is_some());
         server.release();

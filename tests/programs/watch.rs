@@ -106,6 +106,13 @@ fn status_watch_follows_the_next_channel_of_the_key() {
         text.rsplit("no channel of key").next().is_some_and(|rest| rest.contains("generation"))
     });
     json.wait_stdout("the next one", |out| String::from_utf8_lossy(out).contains("\"sent\":3"));
+    // Its counts have nothing to do with those of the one before.
+    watch.wait_stdout("no rates at first", |out| {
+        let text = String::from_utf8_lossy(out);
+        let next = text.rsplit("no channel of key").next().expect("the rest");
+        let lane = next.lines().find(|line| line.starts_with("   0 ") && line.contains('['));
+        lane.is_some_and(|lane| lane.split_whitespace().skip(1).take(2).eq(["-", "-"]))
+    });
     for program in [watch, json] {
         program.signal(SIGTERM);
         program.finish().expect(0);
