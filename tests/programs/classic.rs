@@ -352,3 +352,14 @@ fn leftovers_of_a_narrower_mode_are_taken() {
     run(channel.client(&DEMO), b"one\nend\n").expect(0);
     assert_eq!(server.finish().expect(0).text(), "one\n");
 }
+
+#[test]
+fn a_segment_that_everybody_may_write_is_warned_of_by_who_makes_it() {
+    for (mode, open) in [("0600", false), ("0664", false), ("0602", true), ("0666", true)] {
+        let channel = Channel::new();
+        let mut client = channel.client(&DEMO);
+        client.args(["--mode", mode]);
+        let out = run(client, b"one\n");
+        assert_eq!(out.expect(0).stderr.contains("everybody can write"), open, "{mode}");
+    }
+}

@@ -92,6 +92,14 @@ fn a_bad_value_is_64_and_names_option_value_and_range() {
     let mut fits = server();
     fits.args(["--prefix", &longest, "--version"]);
     run(fits, b"").expect(0);
+    let word = "w".repeat((64 << 10) + 1);
+    let with = |word: &str| {
+        let mut command = client();
+        command.args(["--end-word", word, "--version"]);
+        run(command, b"")
+    };
+    with(&word).fails(64, &["--end-word", "0..64K"]);
+    with(&word[1..]).expect(0);
     let commands: &[(&str, Bad)] = &[
         ("status", ("--watch", "x", &["second"])),
         ("status", ("--watch", "-1", &["second"])),
@@ -134,6 +142,7 @@ fn unknown_missing_and_stray_are_64() {
         (true, &["status", "--lock"], "--lock"),
         (true, &["status", "-0"], "-0"),
         (true, &["status", "--address", "0x50000000"], "--address"),
+        (true, &["set"], "nothing to set"),
         (true, &["set", "--mode", "0600", "--null"], "--null"),
         (true, &["set", "--prefix", "x"], "--prefix"),
         (true, &["remove", "--round"], "--round"),
