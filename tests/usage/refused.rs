@@ -20,6 +20,7 @@ fn a_bad_value_is_64_and_names_option_value_and_range() {
         ("--key", "", &["hex"]),
         ("--key", "0x", &["hex"]),
         ("--key", "0xxyz", &["hex"]),
+        ("--key", "0x+12", &["hex"]),
         ("--key", "0", &["IPC_PRIVATE"]),
         ("--key", "0x0", &["IPC_PRIVATE"]),
         ("--key", "4294967296", &["hex"]),
