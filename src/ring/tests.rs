@@ -264,15 +264,21 @@ fn damaged_words_are_named_and_never_followed() {
     }
 }
 
-#[test]
-fn a_record_that_would_go_on_behind_the_rings_end_is_named() {
-    // As much is published behind its header as it claims, from the ring's begin on.
+/// A record of 40 bytes at 208, a pad of 8 behind it, and one of 104 at the ring's begin.
+fn lane_with_a_pad() -> (Lane, Tx, Rx) {
     let (lane, mut tx, mut rx) = lane(256, 0);
     for _ in 0..2 {
         assert!(push(&mut tx, &[0; 96]));
         pop(&mut rx).unwrap();
     }
     assert!(push(&mut tx, &[0; 32]) && push(&mut tx, &[0; 96]));
+    (lane, tx, rx)
+}
+
+#[test]
+fn a_record_that_would_go_on_behind_the_rings_end_is_named() {
+    // As much is published behind its header as it claims, from the ring's begin on.
+    let (lane, _tx, mut rx) = lane_with_a_pad();
     lane.bytes().store_pair(208, 48, KIND_DATA);
     assert!(rx.ready().unwrap());
     assert_eq!(rx.each_message(9, |_, _| true), 0);
@@ -281,13 +287,7 @@ fn a_record_that_would_go_on_behind_the_rings_end_is_named() {
 
 #[test]
 fn a_record_behind_a_pad_that_claims_more_than_is_published_is_named() {
-    let (lane, mut tx, mut rx) = lane(256, 0);
-    for _ in 0..2 {
-        assert!(push(&mut tx, &[0; 96]));
-        pop(&mut rx).unwrap();
-    }
-    // A pad of 8 bytes, and 104 bytes behind it.
-    assert!(push(&mut tx, &[0; 32]) && push(&mut tx, &[0; 96]));
+    let (lane, _tx, mut rx) = lane_with_a_pad();
     pop(&mut rx).unwrap();
     assert_eq!(lane.bytes().load_pair(248), (0, KIND_PAD));
     lane.bytes().store_pair(0, 112, KIND_DATA);

@@ -114,16 +114,22 @@ fn who_waits_for_room_in_a_damaged_lane_is_told() {
     assert_eq!(lane(waits.join().expect("a thread")), 1);
 }
 
-/// What is held of a damaged lane is void, the other lane's records are released by their number.
-#[test]
-fn a_lane_damaged_under_held_records_takes_no_others_place() {
-    let place = Place::new();
-    let mut server = consumer(&place);
-    let mut producers = [producer(&place), producer(&place)];
+/// A consumer that holds one record of either lane, and their producers.
+fn holding_one_of_each(place: &Place) -> (Consumer, [Producer; 2]) {
+    let mut server = consumer(place);
+    let mut producers = [producer(place), producer(place)];
     for producer in &mut producers {
         producer.send(b"held", Deadline::Now).expect("room");
         assert!(text(&mut server).is_some());
     }
+    (server, producers)
+}
+
+/// What is held of a damaged lane is void, the other lane's records are released by their number.
+#[test]
+fn a_lane_damaged_under_held_records_takes_no_others_place() {
+    let place = Place::new();
+    let (mut server, mut producers) = holding_one_of_each(&place);
     spoil(&place, 0);
     assert_eq!(told_by_next(&mut server), 0);
     producers[1].send(b"more", Deadline::Now).expect("room");
@@ -138,12 +144,7 @@ fn a_lane_damaged_under_held_records_takes_no_others_place() {
 #[test]
 fn of_two_lanes_spoiled_at_once_both_are_told() {
     let place = Place::new();
-    let mut server = consumer(&place);
-    let mut producers = [producer(&place), producer(&place)];
-    for producer in &mut producers {
-        producer.send(b"held", Deadline::Now).expect("room");
-        assert!(text(&mut server).is_some());
-    }
+    let (mut server, _producers) = holding_one_of_each(&place);
     let view = View::attach(place.segment().id);
     for tail in TAILS {
         view.write(tail + 192, &99_u32.to_ne_bytes()); // the first record's header

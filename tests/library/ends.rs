@@ -5,6 +5,9 @@ use shmdemo::{
 };
 use std::time::Duration;
 
+/// The semaphore that a producer of lane 0 sleeps at; those of the other lanes follow.
+const ROOM_BELL_0: i32 = 37;
+
 fn open(channel: &crate::support::Channel) -> Channel {
     let key = Key::new(channel.key).expect("a key");
     Channel::open(&Options::new(key), Deadline::Never).expect("a channel")
@@ -65,7 +68,6 @@ fn a_full_bell_is_no_error() {
     const SEMVMX: i32 = 32_767;
     const SERVER_BELL: i32 = 4;
     const SERVER_AWAITS: usize = 64;
-    const ROOM_BELL_0: i32 = 37;
     let place = crate::support::Channel::new();
     drop(open(&place));
     let set = raw::sem_id(place.key).expect("a set");
@@ -101,7 +103,6 @@ fn a_full_bell_is_no_error() {
 #[test]
 fn a_woken_consumer_rings_for_every_lane_that_is_held() {
     use crate::support::raw;
-    const ROOM_BELL_0: i32 = 37;
     let place = crate::support::Channel::new();
     let lanes = Geometry { lanes: 20, ring_bytes: 256, max_message: 100 };
     let options = Options::new(Key::new(place.key).expect("a key")).geometry(lanes);
