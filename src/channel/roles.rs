@@ -289,3 +289,6 @@ impl Roles {
         sem::value(self.id, SERVER).map(drop).map_err(|e| self.error(e))
     }
 }
+
+#[cfg(test)]
+mod tests;

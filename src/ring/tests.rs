@@ -363,3 +363,30 @@ fn nothing_is_written_into_a_lane_that_is_set_aside() {
     rx.stop_looking().unwrap();
     assert!(!rx.is_made_anew() && !rx.in_doubt());
 }
+
+#[test]
+fn a_consumer_doubts_once_a_whole_ring_but_two_messages_was_released() {
+    let (lane, mut tx, mut rx) = lane(512, 0);
+    let long = message(MAX); // a quarter of the ring with its header
+    assert!(rx.in_doubt() && !rx.in_doubt(), "what its predecessor released is not known");
+    for _ in 0..2 {
+        assert!(push(&mut tx, &long) && pop(&mut rx).is_some());
+    }
+    assert!(!rx.in_doubt(), "exactly two");
+    for _ in 0..3 {
+        assert!(push(&mut tx, &long) && pop(&mut rx).is_some());
+    }
+    assert!(rx.in_doubt() && !rx.in_doubt(), "three, and told once");
+    // Somebody wrote where the position stands.
+    let head = lane.control().consumer.head.swap(7, Relaxed);
+    assert!(rx.in_doubt() && rx.in_doubt());
+    rx.republish();
+    assert!(!rx.in_doubt());
+    assert_eq!(lane.control().consumer.head.load(Relaxed), head);
+    // How much is free after a release: what was not looked at is not.
+    assert!(push(&mut tx, &long) && push(&mut tx, b"12345678"));
+    rx.next().unwrap().unwrap();
+    assert_eq!(rx.release(), 512 - 16);
+    assert!(rx.next().unwrap().is_some());
+    assert_eq!(rx.release(), 512);
+}

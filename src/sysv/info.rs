@@ -124,4 +124,23 @@ mod tests {
         let sem = sem_limits().unwrap().sem.map(|n| n as c_ulong);
         assert_eq!(number("sem"), sem);
     }
+
+    #[test]
+    fn a_call_that_fails_tells_nothing() {
+        assert!(shm(-1, SHM_STAT_ANY).is_none());
+        assert!(sem(-1, SEM_STAT_ANY).is_none());
+        assert!(shm_of(-1).is_none() && sem_of(-1).is_none());
+    }
+
+    #[test]
+    fn of_several_sets_the_one_that_was_asked_for_is_told() {
+        use crate::sysv::{sem, Key};
+        let key = |number| Key::new((std::process::id() as i32) << 8 | number).unwrap();
+        let sets = [(0xfc, 0o600), (0xfd, 0o640)]
+            .map(|(number, mode)| (sem::create(key(number), 1, mode).unwrap(), mode));
+        for (id, mode) in sets {
+            assert_eq!(sem_of(id.raw()).unwrap().mode, mode);
+            sem::remove(id).unwrap();
+        }
+    }
 }

@@ -342,3 +342,33 @@ pub(crate) fn count(key: Key) -> u32 {
     }
     low as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_what_the_kernels_table_says_until_it_is_gone() {
+        let key = Key::new((std::process::id() as i32) << 8 | 0xfe).unwrap();
+        let id = create(key, 3, 0o600).unwrap();
+        assert_eq!(find(key).unwrap().raw(), SemId::from_raw(id.raw()).raw());
+        let table = crate::sysv::proc::read("/proc/sysvipc/sem").unwrap();
+        assert!(crate::sysv::table_row(&table, id.raw()).is_some_and(|(_, count)| count == 3));
+        for (count, is) in [(2, false), (3, true), (4, false)] {
+            assert_eq!(has_count(key, id, count), Ok(is), "{count}");
+        }
+        set_value(id, 1, SEMVMX).unwrap();
+        assert_eq!(values::<3>(id).unwrap(), [0, 32767, 0]);
+        assert_eq!(values::<2>(id).unwrap_err().errno, Errno::ERANGE);
+        assert_eq!(set_value(id, 1, SEMVMX + 1).unwrap_err().errno, Errno::ERANGE);
+        // No user has that number.
+        let nobody = PermChange { uid: Some(u32::MAX), ..PermChange::default() };
+        assert_eq!(set(id, &nobody).unwrap_err().errno, Errno::EINVAL);
+        remove(id).unwrap();
+        let gone = [Errno::EINVAL, Errno::EIDRM];
+        assert!(gone.contains(&values::<3>(id).unwrap_err().errno));
+        assert!(gone.contains(&waiters(id, 0).unwrap_err().errno));
+        assert!(gone.contains(&set(id, &nobody).unwrap_err().errno));
+        assert_eq!(has_count(key, id, 3).unwrap_err().errno, Errno::ENOENT);
+    }
+}

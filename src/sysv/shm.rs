@@ -264,3 +264,30 @@ impl Drop for Attach {
         unsafe { libc::shmdt(self.base.as_ptr().cast()) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn a_segment_is_what_the_kernels_table_says_until_it_is_gone() {
+        let key = Key::new((std::process::id() as i32) << 8 | 0xff).unwrap();
+        let id = create(key, 5000, 0o640).unwrap();
+        let table = super::super::proc::read("/proc/sysvipc/shm").unwrap();
+        let (perm, size) = super::super::table_row(&table, id.raw()).unwrap();
+        assert_eq!((perm.mode, size), (0o640, 5000));
+        let attach = Attach::new(id, Place::default(), Access::Read).unwrap();
+        let seen = stat(id).unwrap();
+        assert_eq!((seen.perm, seen.bytes, seen.attaches), (perm, 5000, 1));
+        assert!(!seen.removed && !seen.locked);
+        // No user has that number.
+        let nobody = PermChange { uid: Some(u32::MAX), ..PermChange::default() };
+        assert_eq!(set(id, &nobody).unwrap_err().errno, Errno::EINVAL);
+        remove(id).unwrap();
+        // Its memory lives as long as it is attached.
+        assert!(stat(id).unwrap().removed);
+        drop(attach);
+        assert!(stat(id).is_err());
+    }
+}

@@ -11,3 +11,6 @@ pub use descriptor::Descriptor;
 pub(crate) use descriptor::{sleep_or_poll, start as start_descriptor, Polled};
 pub use doorbell::Waited;
 pub(crate) use sleep::{Bed, Look, SpinPolicy};
+
+#[cfg(all(test, not(loom)))]
+mod tests;

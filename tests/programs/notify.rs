@@ -1,7 +1,7 @@
 //! What a service manager hears of the server: sd_notify(3), over a real socket.
 
 use crate::support::proc::asleep;
-use crate::support::{patience, raw, run, shm_row, until, Channel, Proc, ShmRow};
+use crate::support::{patience, raw, run, shm_row, streams, until, Channel, Proc, ShmRow};
 use nix::sys::signal::Signal::SIGTERM;
 use std::io::Read;
 use std::os::linux::net::SocketAddrExt;
@@ -100,7 +100,7 @@ fn signs_of_life_come_while_stdout_takes_nothing() {
     for (protocol, text) in [("ring", &b"one\ntwo\n"[..]), ("shared_use_st", b"one\n")] {
         let channel = Channel::new();
         let manager = Manager::new(&channel);
-        let (reader, writer) = raw::full_pipe();
+        let (reader, writer) = streams::full_pipe();
         let mut command = channel.server(&["--protocol", protocol, "--persist"]);
         manager.of(&mut command).env("WATCHDOG_USEC", "400000");
         let server = Proc::spawn_with(command, Stdio::null(), writer.into());

@@ -1,9 +1,13 @@
 //! Where messages are printed: an output that takes no more, or not so much, loses none of them, and a
 //! file holds whole lines however a server ended.
 
-use crate::support::{in_thread, numbered, raw, run, skipped, until, Channel, Folder, Proc};
-use nix::sys::signal::Signal::SIGTERM;
+use crate::support::{
+    in_thread, numbered, raw, run, skipped, streams, until, Channel, Folder, Proc,
+};
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
+use nix::sys::signal::Signal::{self, SIGKILL, SIGTERM};
 use std::fs::{File, OpenOptions};
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 fn line(n: usize) -> String {
@@ -71,19 +75,35 @@ fn a_file_that_ends_with_a_line_gets_no_empty_one() {
     assert_eq!(std::fs::read_to_string(&file).expect("the file"), "half");
 }
 
-/// A server that writes into a pipe is killed while `sent` waits for it, after the pipe took what it could;
-/// the next one on the same pipe goes on. What its reader sees.
-fn killed_at_a_pipe(sent: &str, taken: usize) -> String {
-    let (read_end, write_end) = nix::unistd::pipe().expect("a pipe");
+/// A pipe: who reads, who writes.
+fn pipe() -> (OwnedFd, OwnedFd) {
+    nix::unistd::pipe().expect("a pipe")
+}
+
+/// A server that writes into `ends` is ended while `sent`, of which each part is taken before the next comes,
+/// waits for it, after it took so many bytes in all; the next one that writes there goes on. What its reader sees.
+fn ended_at(ends: (OwnedFd, OwnedFd), sent: &[&str], taken: usize, end: Signal) -> String {
+    let (read_end, write_end) = ends;
     let channel = Channel::new();
-    let mut creator = channel.running(&["--persist", "--size", "256K"]);
+    let mut creator = channel.running(&["--persist", "--size", "256K", "--max-message", "8192"]);
     creator.signal(SIGTERM);
     creator.finish_with_stdin().expect(0);
-    channel.filled(sent.as_bytes());
+    channel.filled(sent[0].as_bytes());
     let stdout = || Stdio::from(write_end.try_clone().expect("the pipe"));
-    let server = Proc::spawn_with(channel.server(&[]), Stdio::null(), stdout());
-    until("the pipe has what it takes", || raw::readable(&read_end) >= taken);
-    server.kill();
+    let mut server = Proc::spawn_with(channel.server(&["--persist"]), Stdio::null(), stdout());
+    for (text, more) in sent.iter().zip(&sent[1..]) {
+        until("the other end has the first", || streams::readable(&read_end) >= text.len());
+        channel.filled(more.as_bytes());
+    }
+    until("the other end has what it takes", || streams::readable(&read_end) >= taken);
+    match end {
+        SIGKILL => drop(server.kill()),
+        other => {
+            until("it waits for the rest", || crate::support::proc::asleep(server.pid()));
+            server.signal(other);
+            server.finish_with_stdin().expect(0);
+        }
+    }
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
         std::io::Read::read_to_string(&mut File::from(read_end), &mut text).expect("lines");
@@ -98,9 +118,16 @@ fn killed_at_a_pipe(sent: &str, taken: usize) -> String {
 
 #[test]
 fn a_line_torn_in_a_pipe_is_ended_and_comes_again_whole() {
+    // Killed, or told to leave the rest to the next.
+    for end in [SIGKILL, SIGTERM] {
+        torn_in_a_pipe(end);
+    }
+}
+
+fn torn_in_a_pipe(end: Signal) {
     let all: String = (0..4000).map(line).collect();
     // A pipe has 16 pages; the last one may be filled in part.
-    let seen = killed_at_a_pipe(&all, 15 * 4096 + 1);
+    let seen = ended_at(pipe(), &[&all], 15 * 4096 + 1, end);
     let taken = seen.bytes().zip(all.bytes()).take_while(|(seen, sent)| seen == sent).count();
     let (first, rest) = seen.split_at(taken);
     assert!(first.len() > 15 * 4096 && !first.ends_with('\n'), "{} bytes", first.len());
@@ -115,11 +142,24 @@ fn a_pipe_that_was_written_to_in_one_piece_gets_no_empty_line() {
     // Below PIPE_BUF, and above, where it is noted that a line may be torn.
     for lines in [100, 1000] {
         let all: String = (0..lines).map(line).collect();
-        let seen = killed_at_a_pipe(&all, all.len());
+        let seen = ended_at(pipe(), &[&all], all.len(), SIGKILL);
         // What was not released when it was killed comes twice.
         let again = seen.strip_prefix(&all).expect("all of it");
         assert!(all.ends_with(again) && again.len() % 37 == 0, "{again}");
     }
+}
+
+/// A socket may take a part of any line, be it short.
+#[test]
+fn a_line_torn_in_a_socket_is_ended_and_comes_again_whole() {
+    let (short, long) = ("a".repeat(99) + "\n", "b".repeat(4000) + "\n");
+    let (stdout, reader) = streams::small_streams();
+    let ends = (OwnedFd::from(reader), OwnedFd::from(stdout));
+    let seen = ended_at(ends, &[&short, &long], short.len() + 1, SIGKILL);
+    let torn = seen.strip_prefix(&short).expect("the first line");
+    let taken = torn.find('\n').expect("an end");
+    assert!(taken > 0 && taken < 4000, "taken whole: {taken}");
+    assert_eq!(torn[taken + 1..], long);
 }
 
 /// A server with this for its stdout stops with 74, and the next one prints all ten lines.
@@ -202,8 +242,8 @@ fn a_stdout_that_takes_no_large_writes_gets_one_line_a_write() {
     let channel = Channel::new();
     let line = |number: u32| format!("{number:-<60}\n").into_bytes();
     channel.filled(&(1..=200).flat_map(line).collect::<Vec<_>>());
-    let (stdout, reader) = raw::small_datagrams();
-    let stdout = std::os::fd::OwnedFd::from(stdout);
+    let (stdout, reader) = streams::small_datagrams();
+    let stdout = OwnedFd::from(stdout);
     let server = Proc::spawn_with(channel.server(&["--persist"]), Stdio::null(), stdout.into());
     let mut buffer = [0; 65_536];
     reader.set_read_timeout(Some(crate::support::patience())).expect("a time limit");
@@ -224,8 +264,8 @@ fn one_sigterm_ends_a_server_whose_stdout_takes_nothing() {
             let channel = Channel::new();
             let args: &[&str] = if persist { &["--persist"] } else { &[] };
             let (_other_end, stdout) = match terminal {
-                true => raw::stopped_terminal(),
-                false => raw::full_pipe(),
+                true => streams::stopped_terminal(),
+                false => streams::full_pipe(),
             };
             let mut server = Proc::spawn_with(channel.server(args), Stdio::null(), stdout.into());
             channel.await_holder(&server);
@@ -234,10 +274,57 @@ fn one_sigterm_ends_a_server_whose_stdout_takes_nothing() {
             server.signal(SIGTERM);
             let out = server.finish_with_stdin();
             out.expect(code);
-            assert!(persist || out.stderr.contains("EINTR"), "{}", out.stderr);
+            if !persist {
+                out.fails(74, &["EINTR", "Ctrl-S"]);
+            }
             // All of it is still there.
             let next = channel.running(&[]);
             next.wait_stdout("every line", |out| out == numbered(50));
         }
     }
+}
+
+/// It has a second for it, however often it is interrupted by something else.
+#[test]
+fn a_reader_that_was_only_slow_when_the_signal_came_gets_all() {
+    for blocks in [true, false] {
+        let channel = Channel::new();
+        let (reader, stdout) = streams::full_pipe();
+        if !blocks {
+            fcntl(&stdout, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("F_SETFL");
+        }
+        let mut server = Proc::spawn_with(channel.server(&[]), Stdio::null(), stdout.into());
+        channel.await_holder(&server);
+        run(channel.client(&[]), &numbered(50)).expect(0);
+        until("it has the lines in hand", || crate::support::proc::asleep(server.pid()));
+        server.signal(SIGTERM);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let reader = std::thread::spawn(move || {
+            let mut seen = Vec::new();
+            std::io::Read::read_to_end(&mut File::from(reader), &mut seen).expect("lines");
+            seen
+        });
+        server.finish_with_stdin().expect(0);
+        assert!(reader.join().expect("the reader").ends_with(&numbered(50)), "blocks: {blocks}");
+        channel.assert_gone();
+    }
+}
+
+#[test]
+fn a_line_that_stdout_never_takes_is_74_and_says_so() {
+    let channel = Channel::new();
+    let mut creator = channel.running(&["--persist", "--size", "256K", "--max-message", "32K"]);
+    creator.signal(SIGTERM);
+    creator.finish_with_stdin().expect(0);
+    channel.filled(format!("short\n{}\nlast\n", "x".repeat(20_000)).as_bytes());
+    let (stdout, reader) = streams::small_datagrams();
+    let stdout = OwnedFd::from(stdout);
+    let mut server = Proc::spawn_with(channel.server(&[]), Stdio::null(), stdout.into());
+    server.finish_with_stdin().fails(74, &["EMSGSIZE", "it takes no line as long as this one"]);
+    let mut buffer = [0; 100];
+    let length = reader.recv(&mut buffer).expect("the first line");
+    assert_eq!(&buffer[..length], b"short\n");
+    let status = channel.status();
+    let counts = ["sent", "received"].map(|name| status.numbers(name).iter().sum::<f64>());
+    assert_eq!(counts, [3.0, 1.0]);
 }

@@ -199,3 +199,40 @@ fn a_syslogd_that_comes_later_is_found() {
         assert!(String::from_utf8_lossy(&line[..length]).contains("stopped by SIGTERM"));
     });
 }
+
+/// Its socket is another one then.
+#[test]
+fn a_syslogd_that_is_started_again_has_the_next_line() {
+    let folder = Folder::new();
+    in_thread(|| {
+        if let Err(why) = private_dev(&folder.0) {
+            return skipped(&format!("no /dev of one's own: {why}"));
+        }
+        let syslogd = UnixDatagram::bind("/dev/log").expect("a socket at /dev/log");
+        let channel = Channel::new();
+        // Everybody may write it: a warning, which has a number of its own.
+        let demo = ["--protocol", "shared_use_st", "--mode", "666"];
+        let mut server =
+            Proc::spawn(channel.server(&[&demo[..], &["-v", "--syslog", "--persist"]].concat()));
+        let next = |syslogd: &UnixDatagram, words: &str| {
+            let mut line = [0; 1000];
+            syslogd.set_read_timeout(Some(crate::support::patience())).expect("a time limit");
+            loop {
+                let length = syslogd.recv(&mut line).expect("a line");
+                let line = String::from_utf8_lossy(&line[..length]).into_owned();
+                if line.contains(words) {
+                    return line;
+                }
+            }
+        };
+        let warning = next(&syslogd, "everybody");
+        assert!(warning.starts_with("<28>shmdemo-server["), "{warning}");
+        drop(syslogd);
+        std::fs::remove_file("/dev/log").expect("its place");
+        let syslogd = UnixDatagram::bind("/dev/log").expect("a socket at /dev/log");
+        server.signal(nix::sys::signal::Signal::SIGTERM);
+        server.finish_with_stdin().expect(0);
+        let stopped = next(&syslogd, "stopped by SIGTERM");
+        assert!(stopped.starts_with("<30>shmdemo-server["), "{stopped}");
+    });
+}

@@ -8,6 +8,7 @@ pub mod image;
 pub mod json;
 pub mod proc;
 pub mod raw;
+pub mod streams;
 pub mod tree;
 
 use std::io::Write;

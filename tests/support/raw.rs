@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-fn checked(result: c_int) -> Result<c_int, Errno> {
+pub(super) fn checked(result: c_int) -> Result<c_int, Errno> {
     Errno::result(result)
 }
 
@@ -335,46 +335,6 @@ pub fn code_of(child: nix::unistd::Pid) -> i32 {
         nix::sys::wait::WaitStatus::Exited(_, code) => code,
         other => panic!("{other:?}"),
     }
-}
-
-/// A pair of datagram sockets, the first of which sends no datagram of more than some 4 kB.
-pub fn small_datagrams() -> (std::os::unix::net::UnixDatagram, std::os::unix::net::UnixDatagram) {
-    let pair = std::os::unix::net::UnixDatagram::pair().expect("two sockets");
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&pair.0);
-    let (least, size): (libc::c_int, _) = (0, std::mem::size_of::<libc::c_int>() as u32);
-    let option = std::ptr::addr_of!(least).cast();
-    // SAFETY: the kernel reads one int, which lives through the call; it makes it the least it may be.
-    checked(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, option, size) })
-        .expect("SO_SNDBUF");
-    pair
-}
-
-/// Bytes that wait in a pipe.
-pub fn readable(pipe: &impl std::os::fd::AsRawFd) -> usize {
-    let (fd, mut bytes) = (pipe.as_raw_fd(), 0 as c_int);
-    let place = std::ptr::addr_of_mut!(bytes);
-    // SAFETY: FIONREAD writes an int to a local one.
-    checked(unsafe { libc::ioctl(fd, libc::FIONREAD, place) }).expect("FIONREAD");
-    bytes as usize
-}
-
-/// A pipe that has room for nothing: who reads, who writes.
-pub fn full_pipe() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
-    use nix::fcntl::{fcntl, FcntlArg, OFlag};
-    let (reader, writer) = nix::unistd::pipe2(OFlag::O_NONBLOCK).expect("a pipe");
-    while nix::unistd::write(&writer, &[b'.'; 512]).is_ok() {}
-    for end in [&reader, &writer] {
-        fcntl(end, FcntlArg::F_SETFL(OFlag::empty())).expect("F_SETFL");
-    }
-    (reader, writer)
-}
-
-/// A terminal whose output is stopped, as by Ctrl-S: its other end, and itself.
-pub fn stopped_terminal() -> (OwnedFd, OwnedFd) {
-    let (main, other) = terminal().expect("a terminal");
-    // SAFETY: plain numbers.
-    checked(unsafe { libc::tcflow(other.as_raw_fd(), libc::TCOOFF) }).expect("tcflow");
-    (main, other)
 }
 
 /// A free place for `bytes` (whole pages) of address space with a page on either side that

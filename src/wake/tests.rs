@@ -1,0 +1,209 @@
+//! Doorbell, bell and descriptor in one process: what each call does to the words, the semaphore and the
+//! eventfd.
+
+use super::bell::Bell;
+use super::doorbell::{Rest, Waited, Wake};
+use super::{start_descriptor, Interrupter, Look, Polled};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::segment::layout::Doorbell;
+use crate::sysv::sem::{self, SemId, Wait, SEMVMX};
+use crate::sysv::Key;
+use core::cell::Cell;
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+fn doorbell(awaiting: u32) -> Doorbell {
+    Doorbell { awaiting: AtomicU32::new(awaiting), need: AtomicU32::new(7) }
+}
+
+/// A semaphore of its own, removed at the end.
+struct Own(SemId, Bell);
+
+impl Own {
+    fn new() -> Self {
+        static NEXT: AtomicI32 = AtomicI32::new(0x80);
+        let key = (std::process::id() as i32) << 8 | NEXT.fetch_add(1, Relaxed);
+        let key = Key::new(key).unwrap();
+        let id = sem::create(key, 2, 0o600).unwrap();
+        Self(id, Bell::new(key, id, 1))
+    }
+
+    fn rings(&self) -> i32 {
+        assert_eq!(sem::value(self.0, 0), Ok(0)); // nobody's
+        sem::value(self.0, 1).unwrap()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = sem::remove(self.0);
+    }
+}
+
+#[test]
+fn a_bell_counts_what_rings_and_never_too_much() {
+    let own = Own::new();
+    let (set, bell) = (own.0, own.1);
+    bell.remind().unwrap();
+    assert_eq!(own.rings(), 1);
+    bell.remind().unwrap();
+    assert_eq!(own.rings(), 1);
+    let (id, number) = bell.interrupter().into_raw();
+    Interrupter::from_raw(id, number).wake();
+    assert_eq!(own.rings(), 2);
+    assert_eq!(bell.sleep(Wait::Never).unwrap(), Waited::Woken);
+    bell.silence();
+    assert_eq!(own.rings(), 0);
+    assert_eq!(bell.sleep(Wait::Never).unwrap(), Waited::TimedOut);
+    // A full one rings already.
+    sem::set_value(set, 1, SEMVMX).unwrap();
+    bell.post().unwrap();
+    bell.silence();
+    assert_eq!(own.rings(), 0);
+    sem::remove(set).unwrap();
+    assert!(matches!(bell.sleep(Wait::Never), Err(Error::Removed { .. })));
+    assert!(bell.post().is_err() && bell.remind().is_err());
+}
+
+/// Who sleeps for as long as it says, and what it is told in between.
+struct Scripted<'a>(&'a dyn Fn() -> Waited, Cell<u32>);
+
+impl Rest for Scripted<'_> {
+    type Error = ();
+    fn rest(&self) -> Result<Waited, ()> {
+        Ok((self.0)())
+    }
+    fn silence(&self) {
+        self.1.set(self.1.get() + 1);
+    }
+}
+
+/// A semaphore that counts.
+struct Counted(Cell<u32>);
+
+impl Wake for Counted {
+    type Outcome = ();
+    fn wake(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+#[test]
+fn a_doorbell_is_rung_for_who_sleeps_once_a_sleep() {
+    let bell = doorbell(0x5555);
+    bell.init();
+    assert_eq!((bell.awaiting.load(Relaxed), bell.need.load(Relaxed)), (0, 0));
+    let rung = Counted(Cell::new(0));
+    for awaiting in [0, 2, u32::MAX - 1] {
+        let bell = doorbell(awaiting);
+        assert!(!bell.has_sleeper());
+        assert!(bell.ring(&rung).is_none());
+    }
+    // One that was killed asleep: the next sleep has a number of its own.
+    for (before, number) in [(0, 1), (1, 3), (2, 3), (u32::MAX, 1)] {
+        let bell = doorbell(before);
+        rung.0.set(0);
+        let rest = || {
+            assert_eq!(bell.awaiting.load(Relaxed), number);
+            assert!(bell.has_sleeper() && !bell.is_answered(number));
+            // All that is rung for in a sleep is one ring.
+            assert!(bell.ring(&rung).is_some() && bell.ring(&rung).is_none());
+            assert!(bell.is_answered(number) && !bell.has_sleeper());
+            Waited::Woken
+        };
+        let rest = Scripted(&rest, Cell::new(0));
+        assert_eq!(bell.sleep(0, &rest, || false), Ok(Waited::Woken));
+        assert_eq!((rung.0.get(), rest.1.get()), (1, 1));
+        assert!(!bell.has_sleeper());
+    }
+}
+
+#[test]
+fn what_came_while_the_time_ran_out_is_found() {
+    let bell = doorbell(0);
+    for (end, found, silences) in
+        [(Waited::TimedOut, Waited::Ready, 0), (Waited::Woken, Waited::Ready, 0)]
+    {
+        let here = Cell::new(false);
+        let rest = || {
+            here.set(true);
+            end
+        };
+        let rest = Scripted(&rest, Cell::new(0));
+        assert_eq!(bell.sleep(0, &rest, || here.get()), Ok(found));
+        assert_eq!(rest.1.get(), silences);
+    }
+    let rest = || Waited::TimedOut;
+    assert_eq!(bell.sleep(0, &Scripted(&rest, Cell::new(0)), || false), Ok(Waited::TimedOut));
+}
+
+fn readable(polled: &dyn Polled, wait: u16) -> bool {
+    let descriptor = polled.descriptor();
+    let mut fds = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::from(wait)).unwrap() == 1
+}
+
+/// Arms, with what the first and the last look find; true: there is work.
+fn arms(polled: &mut dyn Polled, bell: &Doorbell, found: [bool; 2]) -> bool {
+    let mut ready = |how| found[usize::from(how == Look::Last)];
+    match polled.sleep(bell, Deadline::Now, 0, &mut ready).unwrap() {
+        Waited::Ready => true,
+        end => {
+            assert_eq!(end, Waited::TimedOut);
+            false
+        }
+    }
+}
+
+#[test]
+fn a_descriptor_is_set_by_what_is_rung_for_and_by_nothing_else() {
+    const LONG: u16 = 60_000;
+    let own = Own::new();
+    let bell = doorbell(0);
+    let mut started = start_descriptor(own.1).unwrap();
+    let polled = started.as_mut();
+    assert!(readable(polled, 0)); // there may be something
+    for _ in 0..3 {
+        // Nothing there.
+        assert!(!arms(polled, &bell, [false, false]));
+        assert!(!readable(polled, 0) && bell.has_sleeper());
+        // It is rung for, and there is something.
+        bell.ring(&own.1).unwrap().unwrap();
+        assert!(readable(polled, LONG));
+        assert!(arms(polled, &bell, [true, true]));
+        assert!(readable(polled, 0));
+        // Taken.
+        assert!(!arms(polled, &bell, [false, false]));
+        assert!(!readable(polled, 0));
+        // Found before it was rung for: set all the same, and nobody needs to ring.
+        polled.disarm(&bell);
+        assert!(readable(polled, 0) && !bell.has_sleeper());
+        assert!(!arms(polled, &bell, [false, false]));
+        assert!(!readable(polled, 0));
+        // Found by the look behind the announcement.
+        assert!(arms(polled, &bell, [false, true]));
+        assert!(readable(polled, 0) && !bell.has_sleeper());
+    }
+    // An interrupter's is heard of by the wait that is under way, and by one poll after.
+    assert!(!arms(polled, &bell, [false, false]));
+    own.1.interrupter().wake();
+    let soon = Deadline::after(Duration::from_secs(60));
+    assert_eq!(polled.sleep(&bell, soon, 0, &mut |_| false).unwrap(), Waited::Woken);
+    assert!(readable(polled, 0) && bell.has_sleeper());
+    assert!(!arms(polled, &bell, [false, false]));
+    assert!(!readable(polled, 0));
+    // And where the look comes before the poll, by that poll.
+    own.1.interrupter().wake();
+    assert!(readable(polled, LONG));
+    assert!(!arms(polled, &bell, [false, false]));
+    assert!(readable(polled, 0));
+    assert!(!arms(polled, &bell, [false, false]));
+    assert!(!readable(polled, 0));
+    // As long as it takes.
+    let soon = Deadline::after(Duration::from_millis(20));
+    assert_eq!(polled.sleep(&bell, soon, 0, &mut |_| false).unwrap(), Waited::TimedOut);
+    assert!(soon.passed() && !readable(polled, 0));
+}
