@@ -78,6 +78,28 @@ fn a_child_has_no_role_and_can_send_and_take_nothing() {
     assert_eq!(status.lanes[0].pid, Some(std::process::id() as i32));
 }
 
+/// Only the number of the process tells.
+#[test]
+fn a_child_that_the_c_library_knows_nothing_of_has_no_role_either() {
+    let channel = Channel::new();
+    let (mut consumer, mut producer) = (consumer(&channel), producer(&channel));
+    producer.send(b"before", Deadline::Now).expect("room");
+    assert!(consumer.next_record().expect("no damage").is_some());
+    let child = raw::in_bare_child(|| {
+        let (lane, server) = (Role::Lane(0), Role::Server);
+        let asked = [
+            forked(producer.finish(Deadline::Now).map(drop), lane),
+            forked(consumer.rewind(), server),
+            forked(consumer.release_first(1), server),
+            forked(consumer.announce_close(), server),
+        ];
+        asked.iter().position(|it_is| !it_is).map_or(0, |at| at as i32 + 1)
+    });
+    assert_eq!(raw::code_of(child), 0, "the number of the call that did something");
+    let status = shmdemo::Status::read(&options(&channel)).expect("status");
+    assert_eq!((status.lanes[0].sent, status.lanes[0].received), (1, 0));
+}
+
 #[test]
 fn a_child_has_no_end_of_a_c_demos_segment() {
     use shmdemo::shared_use::{End, SharedUseSegment};

@@ -142,6 +142,25 @@ fn damage_that_only_a_client_can_see_is_mended_under_a_server() {
     assert_eq!(out.text(), "first\nsecond\n");
 }
 
+/// Where the server is stopped and can't set it aside, its next producer is told in time; afterwards all is
+/// well.
+#[test]
+fn a_damaged_lane_under_a_stopped_server_is_told_in_time() {
+    let channel = Channel::new();
+    let server = channel.running(&SIZES);
+    idle_client(&channel, "first", &server).finish().expect(0);
+    server.stop();
+    for mark in [TAIL_MARKS, TAIL_MARKS + 8] {
+        view(&channel).write(mark, &77_u32.to_ne_bytes());
+    }
+    run(channel.client(&["--timeout", "0.1"]), b"not sent\n").fails(76, &["lane 0"]);
+    server.signal(Signal::SIGCONT);
+    run(channel.client(&[]), b"second\nend\n").expect(0);
+    let out = server.finish();
+    out.expect(0);
+    assert_eq!(out.text(), "first\nsecond\n");
+}
+
 /// `SHMDEMO_MUTATIONS=N`: words written into the one lane (default 200 000).
 #[test]
 fn a_lane_scribbled_upon_takes_nothing_from_the_others() {

@@ -100,10 +100,28 @@ fn a_server_that_ends_says_who_was_still_attached() {
     let view = segment(&channel);
     let mut server = Proc::spawn(channel.server(&DEMO));
     until("the server", || channel.segment().attached >= 2);
+    let later = View::attach(channel.segment().id);
     view.write(4, b"end\0");
     view.write(0, &1_i32.to_ne_bytes());
     let out = server.finish_with_stdin();
-    out.fails(0, &["warning", "other attach", "nobody reads"]);
+    out.fails(0, &["warning", "other attach", ", the last by pid ", "nobody reads"]);
+    drop((view, later));
+    // Nobody.
+    let channel = Channel::new();
+    let mut server = Proc::spawn(channel.server(&with(&["-v"])));
+    server.wait_stderr("it serves", |err| err.contains("attached segment"));
+    server.signal(SIGTERM);
+    let said = server.finish_with_stdin().expect(0).stderr.clone();
+    assert!(!said.contains("nobody reads"), "{said}");
+    // A client that has sent what was printed, and has more.
+    let mut server = Proc::spawn(channel.server(&DEMO));
+    let mut client = Proc::spawn(channel.client(&DEMO));
+    client.write(b"one\n");
+    server.wait_stdout("the line", |out| out == b"one\n");
+    server.signal(SIGTERM);
+    server.finish_with_stdin().fails(0, &["nobody reads"]);
+    client.write(b"two\n");
+    client.finish_with_stdin().fails(69, &["removed", "line 2 was not sent:"]);
 }
 
 #[test]
@@ -350,7 +368,9 @@ fn leftovers_of_a_narrower_mode_are_taken() {
     let server = Proc::spawn(channel.server(&with(&["-v"])));
     server.wait_stderr("it serves", |err| err.contains("attached segment"));
     run(channel.client(&DEMO), b"one\nend\n").expect(0);
-    assert_eq!(server.finish().expect(0).text(), "one\n");
+    let out = server.finish();
+    assert_eq!(out.expect(0).text(), "one\n");
+    assert!(!out.stderr.contains("everybody can write"), "{}", out.stderr);
 }
 
 #[test]

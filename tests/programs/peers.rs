@@ -281,8 +281,10 @@ fn the_semaphore_is_waited_for_and_given_back() {
     let mut server = Proc::spawn(channel.server(&SEMAPHORE));
     server
         .wait_stderr("that it waits", |err| err.contains("until a C program makes the semaphore"));
+    std::thread::sleep(Duration::from_millis(100)); // several looks, one word
     server.signal(SIGTERM);
-    server.finish_with_stdin().expect(0);
+    let said = server.finish_with_stdin().expect(0).stderr.clone();
+    assert_eq!(said.matches("until a C program makes").count(), 1, "{said}");
     run(channel.client(&[&SEMAPHORE[..], &["--timeout", "0.1"]].concat()), b"x\n")
         .fails(75, &["until a C program makes", "ETIMEDOUT", "--foreign-semaphore"]);
     assert_eq!(shm_row(channel.key), None);
@@ -313,9 +315,10 @@ fn the_semaphore_is_waited_for_and_given_back() {
     }
     // One that ends removes it, another one makes it anew.
     raw::sem_remove(id);
-    let id = set();
     view.write(4, b"last\n\0");
     view.write(0, &1_i32.to_ne_bytes());
+    std::thread::sleep(Duration::from_millis(100)); // looked for in vain
+    let id = set();
     server.wait_stdout("the last text", |out| out.ends_with(b"\nlast\n"));
     until("it is taken", || view.word(0) == 0);
     // It is kept: ours still ends.

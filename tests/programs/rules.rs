@@ -22,8 +22,18 @@ fn an_over_long_line_is_refused_whole_and_named() {
     // 100 kB without any end: the client must not need the whole line to know.
     let out = run(channel.client(&["-0"]), format!("with\nnull{null}{longer}").as_bytes());
     out.fails(65, &["2", "2048"]);
+    // What such a line ends with is no message, and the next line is not reached.
+    let out = run(channel.client(&["-0"]), format!("{longer}{null}short{null}").as_bytes());
+    out.fails(65, &["line 1 was not sent: it has 100000 bytes"]);
+    // Nor is the end of input waited for where there is none.
+    let mut endless = Proc::spawn(channel.client(&["-0"]));
+    endless.write(format!("third{null}").as_bytes());
+    let mut stdin = endless.take_stdin();
+    let writer = std::thread::spawn(move || while stdin.write_all(longer.as_bytes()).is_ok() {});
+    endless.finish_with_stdin().fails(65, &["line 2 was not sent: it has more than 1"]);
+    writer.join().expect("who writes");
     run(channel.client(&[]), b"end\n").expect(0);
-    let printed = format!("{longest}\nsecond\nwith\nnull\n");
+    let printed = format!("{longest}\nsecond\nwith\nnull\nthird\n");
     assert_eq!(server.finish().expect(0).text(), printed);
 }
 
@@ -72,6 +82,8 @@ fn with_timeout_0_and_room_all_goes_through() {
 fn a_wait_for_a_server_ends_at_the_timeout() {
     let channel = Channel::new();
     run(channel.client(&["--no-create", "--timeout", "0"]), b"a\n").expect(75);
+    let demo = ["--protocol", "shared_use_st", "--no-create", "--timeout", "0"];
+    run(channel.client(&demo), b"a\n").fails(75, &["nobody created the segment"]);
     let start = Instant::now();
     run(channel.client(&["--no-create", "--timeout", "1"]), b"a\n").expect(75);
     assert!(start.elapsed() >= Duration::from_millis(990), "{:?}", start.elapsed());

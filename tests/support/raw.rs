@@ -329,6 +329,22 @@ pub fn in_child(work: impl FnOnce() -> i32) -> nix::unistd::Pid {
     }
 }
 
+/// The same in a child made by clone(2) alone, of which the C library knows nothing: no handler of
+/// pthread_atfork(3) was called. `work` must not allocate.
+pub fn in_bare_child(work: impl FnOnce() -> i32) -> nix::unistd::Pid {
+    let (flags, none) = (libc::c_long::from(libc::SIGCHLD), 0 as libc::c_long);
+    // SAFETY: without flags it is fork(2): the child has a copy of everything, and ends below.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) } {
+        0 => {
+            let code = work();
+            // SAFETY: ends the process, and nothing else.
+            unsafe { libc::_exit(code) }
+        }
+        -1 => panic!("clone: {}", Errno::last()),
+        child => nix::unistd::Pid::from_raw(child as libc::pid_t),
+    }
+}
+
 /// Waits for the child's end: its exit code.
 pub fn code_of(child: nix::unistd::Pid) -> i32 {
     match nix::sys::wait::waitpid(child, None).expect("waitpid") {

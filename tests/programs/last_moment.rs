@@ -1,0 +1,116 @@
+//! When one of the two ends: what the other waits for, how long, and what comes of messages that nobody
+//! rang for.
+
+use crate::support::raw::{self, View};
+use crate::support::{sem_row, until, Channel, Proc};
+use nix::sys::signal::Signal::{SIGCONT, SIGTERM};
+use shmdemo::{Deadline, Key, Options};
+use std::time::Duration;
+
+/// Word of the header that says that the server is about to remove the channel.
+const CLOSING: usize = 36;
+
+/// A server that is about to remove the channel and stopped before it took the last line, which is this
+/// client's.
+fn closing(channel: &Channel, timeout: &[&str]) -> (Proc, Proc) {
+    let server = channel.running(&[]);
+    server.stop();
+    View::attach(channel.segment().id).write(CLOSING, &1_u32.to_ne_bytes());
+    let mut client = Proc::spawn(channel.client(timeout));
+    client.write(b"last\n");
+    client.close_stdin();
+    let set = sem_row(channel.key).expect("the semaphores").id;
+    let asleep = |client: &Proc| {
+        client.check_alive();
+        raw::sem_waiters(set, 37) == 1
+    };
+    until("the client waits for what it sent to be taken", || asleep(&client));
+    (server, client)
+}
+
+#[test]
+fn a_client_that_waits_for_its_last_line_to_be_taken_ends_by_signal() {
+    let channel = Channel::new();
+    let (mut server, mut client) = closing(&channel, &[]);
+    client.signal(SIGTERM);
+    client.finish_with_stdin().expect(143);
+    server.signal(SIGCONT);
+    server.signal(SIGTERM);
+    assert_eq!(server.finish_with_stdin().expect(0).text(), "last\n");
+}
+
+/// However short its timeout is, it gives a server that is just ending a second; and all of a longer one.
+#[test]
+fn a_server_that_is_just_ending_has_a_second_or_all_of_the_timeout() {
+    for (timeout, pause) in [("0.05", 300), ("0", 300), ("20", 1500)] {
+        let channel = Channel::new();
+        let (mut server, mut client) = closing(&channel, &["--timeout", timeout]);
+        std::thread::sleep(Duration::from_millis(pause));
+        server.signal(SIGCONT);
+        client.finish_with_stdin().expect(0);
+        server.signal(SIGTERM);
+        assert_eq!(server.finish_with_stdin().expect(0).text(), "last\n", "{timeout}");
+    }
+}
+
+/// The channel goes while the server sleeps, and there is a message that was not rung for.
+#[test]
+fn what_nobody_rang_for_is_printed_when_the_channel_goes() {
+    let channel = Channel::new();
+    let mut server = channel.running(&[]);
+    let options = Options::new(Key::new(channel.key).expect("a key")).create(false);
+    let opened = shmdemo::Channel::open(&options, Deadline::Now).expect("the channel");
+    let mut producer = opened.into_producer(Deadline::Now).expect("a lane");
+    let set = sem_row(channel.key).expect("the semaphores").id;
+    until("the server sleeps", || raw::sem_waiters(set, 4) == 1);
+    let mut slot = producer.try_reserve(5).expect("no damage").expect("room");
+    slot.write(0, b"quiet");
+    slot.commit_quietly(5);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(server.stdout(), b"", "rung for after all");
+    raw::sem_remove(set);
+    let out = server.finish_with_stdin();
+    out.fails(69, &["removed"]);
+    assert_eq!(out.text(), "quiet\n");
+}
+
+/// Stopped and continued, a system call that sleeps ends with EINTR, as by a signal.
+#[test]
+fn who_is_suspended_while_it_waits_for_a_lane_or_the_lock_goes_on_waiting() {
+    const CREATE: i32 = 0;
+    for lock in [false, true] {
+        let channel = Channel::new();
+        let server = channel.running(&["--lanes", "1"]);
+        let mut first = Proc::spawn(channel.client(&[]));
+        first.write(b"first\n");
+        server.wait_stdout("the first", |out| out == b"first\n");
+        let set = sem_row(channel.key).expect("the semaphores").id;
+        let (held, look) = match lock {
+            true => (CREATE, nix::libc::GETZCNT),
+            false => (2, nix::libc::GETNCNT),
+        };
+        if lock {
+            first.close_stdin();
+            first.finish_with_stdin().expect(0);
+            raw::sem_set(set, CREATE, 1);
+        }
+        let mut second = Proc::spawn(channel.client(&[]));
+        second.feed(b"second\n".to_vec());
+        let waits = || raw::sem_look(channel.key, held as u16, look) == Some(1);
+        until("the second waits", waits);
+        for _ in 0..3 {
+            second.stop();
+            second.signal(SIGCONT);
+            until("it waits again", || {
+                second.check_alive();
+                waits()
+            });
+        }
+        match lock {
+            true => raw::sem_set(set, CREATE, 0),
+            false => first.close_stdin(),
+        }
+        second.finish_with_stdin().expect(0);
+        server.wait_stdout("the second", |out| out == b"first\nsecond\n");
+    }
+}
