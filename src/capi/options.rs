@@ -136,3 +136,39 @@ pub unsafe extern "C" fn shmdemo_options_init(options: *mut shmdemo_options, siz
         Ok(SHMDEMO_OK)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_channel_can_have_is_refused() {
+        let defaults = shmdemo_options::defaults();
+        assert!(defaults.checked().is_ok());
+        for ring_bytes in [1, MIN_RING - 1, MAX_RING + 1, u32::MAX] {
+            let options = shmdemo_options { ring_bytes, ..defaults };
+            assert_eq!(options.geometry().ring_bytes, ring_bytes);
+            assert!(options.checked().is_err(), "{ring_bytes}");
+        }
+        let options = shmdemo_options { ring_bytes: 100_000, ..defaults };
+        assert_eq!(options.checked().ok().map(|o| o.geometry.ring_bytes), Some(131_072));
+    }
+
+    #[test]
+    fn each_flag_is_one_option() {
+        let with = |flags| shmdemo_options { flags, ..shmdemo_options::defaults() }.checked();
+        for (flags, create, lock) in [
+            (0, true, false),
+            (SHMDEMO_NO_CREATE, false, false),
+            (SHMDEMO_LOCK, true, true),
+            (SHMDEMO_NO_CREATE | SHMDEMO_LOCK, false, true),
+        ] {
+            let options = with(flags).ok().expect("known flags");
+            assert_eq!((options.create, options.lock), (create, lock), "{flags}");
+        }
+        for unknown in (0..32).map(|bit| 1 << bit) {
+            let known = unknown == SHMDEMO_NO_CREATE || unknown == SHMDEMO_LOCK;
+            assert_eq!(with(unknown).is_ok(), known, "{unknown:#x}");
+        }
+    }
+}

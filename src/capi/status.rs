@@ -139,3 +139,26 @@ pub unsafe extern "C" fn shmdemo_remove(given: *const shmdemo_options, flags: u3
         Ok(SHMDEMO_OK)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::layout::BadField;
+    use crate::{Channel, Deadline, Key, Options};
+
+    #[test]
+    fn a_lane_that_is_damaged_or_set_aside_is_said_to_be() {
+        let key = Key::new((std::process::id() as i32) << 8 | 0xfb).expect("a key");
+        let channel = Channel::open(&Options::new(key), Deadline::Now).expect("a channel");
+        let mut seen = Status::read(&Options::new(key)).expect("status");
+        let told = |seen: &Status| shmdemo_status::of(seen, 0).lane[0].set_aside;
+        let damage = BadField { field: "tail", found: 1, expected: 0 };
+        for (set_aside, damage) in
+            [(false, None), (false, Some(damage)), (true, None), (true, Some(damage))]
+        {
+            (seen.lanes[0].set_aside, seen.lanes[0].damage) = (set_aside, damage);
+            assert_eq!(told(&seen), u32::from(set_aside || damage.is_some()));
+        }
+        channel.remove().expect("remove");
+    }
+}

@@ -91,4 +91,18 @@ mod tests {
             assert!(error.to_string().contains("SystemCallFilter="), "{error}");
         }
     }
+
+    #[test]
+    fn who_attached_last_is_told_where_it_is_somebody_else() {
+        let me = std::process::id() as i32;
+        let told = |last_pid| {
+            let (key, others) = (Key::DEFAULT, 2);
+            Error::StillAttached { key, others, last_pid }.to_string()
+        };
+        assert!(told(me + 1).contains(&format!(
+            "2 other attach(es) of the segment are still there, the last by pid {} (EBUSY)",
+            me + 1
+        )));
+        assert!(told(me).contains("2 other attach(es) of the segment are still there (EBUSY)"));
+    }
 }
