@@ -2,18 +2,19 @@
 //! eventfd.
 
 use super::bell::Bell;
-use super::doorbell::{Rest, Waited, Wake};
+use super::doorbell::Waited;
 use super::{start_descriptor, Interrupter, Look, Polled};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::segment::layout::Doorbell;
 use crate::sysv::sem::{self, SemId, Wait, SEMVMX};
 use crate::sysv::Key;
-use core::cell::Cell;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::os::fd::AsFd;
 use std::time::Duration;
+
+mod words;
 
 fn doorbell(awaiting: u32) -> Doorbell {
     Doorbell { awaiting: AtomicU32::new(awaiting), need: AtomicU32::new(7) }
@@ -66,78 +67,6 @@ fn a_bell_counts_what_rings_and_never_too_much() {
     sem::remove(set).unwrap();
     assert!(matches!(bell.sleep(Wait::Never), Err(Error::Removed { .. })));
     assert!(bell.post().is_err() && bell.remind().is_err());
-}
-
-/// Who sleeps for as long as it says, and what it is told in between.
-struct Scripted<'a>(&'a dyn Fn() -> Waited, Cell<u32>);
-
-impl Rest for Scripted<'_> {
-    type Error = ();
-    fn rest(&self) -> Result<Waited, ()> {
-        Ok((self.0)())
-    }
-    fn silence(&self) {
-        self.1.set(self.1.get() + 1);
-    }
-}
-
-/// A semaphore that counts.
-struct Counted(Cell<u32>);
-
-impl Wake for Counted {
-    type Outcome = ();
-    fn wake(&self) {
-        self.0.set(self.0.get() + 1);
-    }
-}
-
-#[test]
-fn a_doorbell_is_rung_for_who_sleeps_once_a_sleep() {
-    let bell = doorbell(0x5555);
-    bell.init();
-    assert_eq!((bell.awaiting.load(Relaxed), bell.need.load(Relaxed)), (0, 0));
-    let rung = Counted(Cell::new(0));
-    for awaiting in [0, 2, u32::MAX - 1] {
-        let bell = doorbell(awaiting);
-        assert!(!bell.has_sleeper());
-        assert!(bell.ring(&rung).is_none());
-    }
-    // One that was killed asleep: the next sleep has a number of its own.
-    for (before, number) in [(0, 1), (1, 3), (2, 3), (u32::MAX, 1)] {
-        let bell = doorbell(before);
-        rung.0.set(0);
-        let rest = || {
-            assert_eq!(bell.awaiting.load(Relaxed), number);
-            assert!(bell.has_sleeper() && !bell.is_answered(number));
-            // All that is rung for in a sleep is one ring.
-            assert!(bell.ring(&rung).is_some() && bell.ring(&rung).is_none());
-            assert!(bell.is_answered(number) && !bell.has_sleeper());
-            Waited::Woken
-        };
-        let rest = Scripted(&rest, Cell::new(0));
-        assert_eq!(bell.sleep(0, &rest, || false), Ok(Waited::Woken));
-        assert_eq!((rung.0.get(), rest.1.get()), (1, 1));
-        assert!(!bell.has_sleeper());
-    }
-}
-
-#[test]
-fn what_came_while_the_time_ran_out_is_found() {
-    let bell = doorbell(0);
-    for (end, found, silences) in
-        [(Waited::TimedOut, Waited::Ready, 0), (Waited::Woken, Waited::Ready, 0)]
-    {
-        let here = Cell::new(false);
-        let rest = || {
-            here.set(true);
-            end
-        };
-        let rest = Scripted(&rest, Cell::new(0));
-        assert_eq!(bell.sleep(0, &rest, || here.get()), Ok(found));
-        assert_eq!(rest.1.get(), silences);
-    }
-    let rest = || Waited::TimedOut;
-    assert_eq!(bell.sleep(0, &Scripted(&rest, Cell::new(0)), || false), Ok(Waited::TimedOut));
 }
 
 fn readable(polled: &dyn Polled, wait: u16) -> bool {

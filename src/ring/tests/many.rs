@@ -5,9 +5,9 @@ use super::*;
 #[test]
 fn many_at_once_pass_as_one_by_one() {
     let ring = min_ring_for(MAX);
-    let (lane, mut tx, mut rx) = lane(ring, 0u32.wrapping_sub(1 << 16));
+    let (lane, mut tx, mut rx) = lane(ring, BEFORE_THE_WRAP);
     let mut received = 0;
-    while received < 20_000 {
+    while received < MANY {
         let sent = tx.sent();
         let messages: Vec<_> = (sent..sent + 9).map(message).collect();
         let mut given = messages.iter();
