@@ -307,3 +307,65 @@ pub unsafe extern "C" fn shmdemo_producer_max_message(producer: *mut shmdemo_pro
         Ok(work.producer.max_message() as c_int) // at most MAX_MESSAGE
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sysv::SysError;
+    use crate::{Consumer, Key, Options};
+    use core::time::Duration;
+    use nix::errno::Errno;
+
+    fn pair(number: i32) -> (Work, Consumer) {
+        let key = Key::new((std::process::id() as i32) << 8 | number).expect("a key");
+        let open = || Channel::open(&Options::new(key), Deadline::Now).expect("a channel");
+        let consumer = open().into_consumer().expect("the role");
+        let producer = open().into_producer(Deadline::Now).expect("a lane");
+        (Work { producer, reserved: None }, consumer)
+    }
+
+    #[test]
+    fn a_message_is_rung_for_unless_it_is_to_be_quiet() {
+        let (mut work, consumer) = pair(0xfa);
+        let channel = consumer.channel();
+        channel.roles().server_bell().silence(); // taking a lane rang
+        for (flags, rung) in
+            [(SHMDEMO_QUIETLY, false), (0, true), (SHMDEMO_END | SHMDEMO_QUIETLY, true)]
+        {
+            // Somebody sleeps there, as far as the words tell.
+            channel
+                .segment()
+                .header()
+                .server_bell
+                .awaiting
+                .store(1, core::sync::atomic::Ordering::Relaxed);
+            let slot = work.producer.reserve(3, Deadline::Now).expect("a lane").slot();
+            drop(slot.expect("room"));
+            work.reserved = Some(3);
+            assert!(work.commit(4, flags).is_err());
+            assert!(work.commit(3, flags).is_ok());
+            assert!(work.commit(0, flags).is_err(), "nothing is reserved any more");
+            let end = channel
+                .roles()
+                .server_bell()
+                .sleep(crate::sysv::sem::Wait::For(Duration::ZERO))
+                .expect("a set");
+            assert_eq!(end == Waited::Woken, rung, "{flags}");
+        }
+        channel.remove().expect("remove");
+    }
+
+    #[test]
+    fn not_to_be_allowed_to_look_is_not_that_nothing_was_sent() {
+        let (work, consumer) = pair(0xf9);
+        let key = consumer.channel().key();
+        let told = |errno| {
+            let source = SysError { call: "semctl(GETVAL)", errno };
+            work.sent(Error::System { key, source })
+        };
+        assert!(matches!(told(Errno::EACCES), Error::NotRung { .. }));
+        assert!(matches!(told(Errno::EPERM), Error::NotRung { .. }));
+        assert!(matches!(told(Errno::ENOMEM), Error::System { .. }));
+        consumer.channel().remove().expect("remove");
+    }
+}

@@ -9,7 +9,6 @@ use crate::segment::atomic::Ordering;
 use crate::segment::layout::BadField;
 use crate::sysv::SysError;
 use crate::wake::{self, Bed, Interrupter, Polled, SpinPolicy, Waited};
-use core::time::Duration;
 
 mod anew;
 mod descriptor;
@@ -17,11 +16,9 @@ mod finish;
 #[cfg(feature = "programs")]
 mod lines;
 mod slot;
+mod sure;
 
 pub use slot::Slot;
-
-/// How long a producer sleeps for room before it makes sure, once, that the server does not sleep too.
-const NAP: Duration = Duration::from_millis(20);
 
 /// The producer of one lane. Dropping it gives the lane back.
 ///
@@ -38,6 +35,8 @@ pub struct Producer {
     unrung: bool,
     /// And the server may sleep past it, should a peer have spoiled the words by which it is rung for.
     unsure: bool,
+    /// How often a wait for room has made sure of it.
+    sure: sure::Sure,
     /// What the last ring failed with.
     failed: Option<SysError>,
     /// Where it sleeps for room instead, if it was asked for.
@@ -96,6 +95,7 @@ impl Channel {
             claimant,
             unrung: true,
             unsure: true,
+            sure: sure::Sure::new(),
             failed: None,
             polled: None,
             armed: false,
@@ -189,13 +189,16 @@ impl Producer {
         let ring = self.tx.bytes().len();
         // Room for this message and its pad, and half the ring: woken rarely, with much to do.
         let need = (2 * crate::segment::layout::record_bytes(len)).max(ring / 2);
-        let mut bed = Bed { bell, deadline, longest: Some(NAP) };
+        let nap = self.sure.nap(self.tx.sent());
+        let mut bed = Bed { bell, deadline, longest: Some(nap) };
         let (mut reserved, mut damaged) = (None, None);
         if self.polled.is_some() {
             // It may be long until the next call: what a nap would be followed by.
             bed.longest = None;
-            self.unsure = true;
-            self.ring_surely();
+            if self.sure.count() || !self.tx.is_published() {
+                self.unsure = true;
+                self.ring_surely();
+            }
         }
         let end = loop {
             let control = self.channel.segment().control(&self.channel.geometry(), lane);
@@ -220,6 +223,7 @@ impl Producer {
                     // Once, and then without a limit: the server does not sleep past these messages,
                     // whatever became of tail and bell.
                     bed.longest = None;
+                    self.sure.count();
                     self.unsure = true;
                     self.ring_surely();
                 }

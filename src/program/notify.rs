@@ -101,3 +101,31 @@ impl Notify {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_of_life_is_looked_for_twice_as_often_as_it_is_due() {
+        let next = Instant::now();
+        let every = |usec| Notify { socket: None, every: Some(Duration::from_micros(usec)), next };
+        assert_eq!(every(200_000).often(), Some(Duration::from_millis(100)));
+        assert_eq!(every(1).often(), Some(Duration::from_millis(1)));
+        assert_eq!(Notify { socket: None, every: None, next }.often(), None);
+    }
+
+    #[test]
+    fn one_that_is_due_is_no_reason_not_to_sleep_at_all() {
+        for overdue in [0, 3600] {
+            let next = Instant::now().checked_sub(Duration::from_secs(overdue));
+            let every = Some(Duration::from_millis(1));
+            let notify = Notify { socket: None, every, next: next.unwrap_or_else(Instant::now) };
+            let begin = Instant::now();
+            match notify.deadline() {
+                Deadline::At(when) => assert!(when > begin),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

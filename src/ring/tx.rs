@@ -218,6 +218,12 @@ impl Tx {
         self.lane.producer.tail.store(self.tail, Release);
     }
 
+    /// Does the shared word say what was published last? Somebody else may have written there.
+    pub(crate) fn is_published(&self) -> bool {
+        // Relaxed: this end's own word.
+        self.lane.producer.tail.load(Relaxed) == self.published
+    }
+
     /// Is everything released that was committed or staged?
     pub(crate) fn is_drained(&mut self) -> Result<bool, BadField> {
         self.reload_head()?;

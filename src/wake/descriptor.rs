@@ -244,13 +244,15 @@ impl Polled for Carried {
                 Ok(Waited::Ready)
             }
             _ => {
-                // Whatever set it is heard of now; and it stays set, until a look finds nothing.
-                let sets = self.shared.take();
-                if sets > 0 {
-                    self.shared.set();
+                // Whatever set it is heard of now; and it stays set, until a look finds nothing. Who rang may
+                // not have noted yet that it did: with this sleep over, that is not counted later.
+                self.answered = 0;
+                if self.shared.take() > 0 {
+                    if let Some(number) = self.number.take() {
+                        doorbell.withdraw(number);
+                    }
+                    self.set();
                 }
-                self.number = self.number.filter(|number| !doorbell.is_answered(*number));
-                self.answered = sets.min(1);
                 self.shared.check().map(|()| Waited::Woken)
             }
         }

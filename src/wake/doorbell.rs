@@ -86,7 +86,7 @@ impl Doorbell {
     }
 
     /// Takes the announcement back.
-    fn withdraw(&self, number: u32) {
+    pub(super) fn withdraw(&self, number: u32) {
         self.awaiting.swap(number.wrapping_add(1), Ordering::Relaxed);
     }
 

@@ -79,6 +79,9 @@ fn it_is_readable_while_there_is_something_and_not_else() {
         settle(&mut server, &fd);
         server.release();
     }
+    // Nothing is held that would come again.
+    server.rewind().expect("mine");
+    assert!(!readable(&fd, 0));
     // The same one, whoever asks again.
     assert!(!readable(&server.fd().expect("the descriptor"), 0));
 }

@@ -13,3 +13,4 @@ mod forks;
 mod holding;
 mod interface;
 mod races;
+mod turns;

@@ -10,7 +10,8 @@ use std::os::fd::AsFd;
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
-/// Semaphore that the producer of lane 0 sleeps at, and offset of the doorbell's first word in a lane.
+/// Semaphores that the server sleeps at, and the producer of lane 0, and offset of the doorbell's first word in a lane.
+const SERVER_BELL: i32 = 4;
 const ROOM_BELL_0: i32 = 37;
 const ROOM_BELL: usize = 128;
 const FIRST_LANE: usize = 128;
@@ -135,6 +136,7 @@ fn both_of_two_whose_words_were_spoiled_are_reminded() {
             let soon = || Deadline::after(Duration::from_millis(50));
             while consumer.wait(soon()).expect("a channel") != Waited::TimedOut {}
             sleep(Duration::from_millis(100));
+            raw::sem_set(set, SERVER_BELL, 0);
             for lane in 0..lanes {
                 let bell = ROOM_BELL_0 + lane as i32;
                 until("it sleeps", || raw::sem_waiters(set, bell) == 1);
@@ -190,4 +192,41 @@ fn a_full_ring_that_is_held_costs_nothing() {
             assert!(waited < 20 && sent < 40, "polls: {polls}, switches: {waited} and {sent}");
         });
     }
+}
+
+/// A producer in an event loop may be long in coming again: before it goes, the server is woken for what fills
+/// the ring, whatever became of the words.
+#[test]
+fn a_full_ring_is_rung_for_before_a_poll() {
+    const SERVER_AWAITS: usize = 64;
+    let place = Place::new();
+    let geometry = Geometry { lanes: 1, ring_bytes: 1024, max_message: 100 };
+    let (consumer, mut producers) = pair(&place, geometry, 1);
+    let producer = &mut producers[0];
+    let _fd = producer.fd().expect("a descriptor");
+    let set = raw::sem_id(place.key).expect("a set");
+    let view = View::attach(place.segment().id);
+    // Rings since the last time; the words say that nobody sleeps.
+    let rung = || {
+        let rings = raw::sem_get(set, SERVER_BELL);
+        raw::sem_set(set, SERVER_BELL, 0);
+        view.write(SERVER_AWAITS, &2_u32.to_ne_bytes());
+        rings
+    };
+    rung();
+    fill(producer);
+    assert_eq!(rung(), 1);
+    let mut refused = |rings| {
+        assert!(producer.send(&[1; 100], Deadline::Now).is_err());
+        assert_eq!(rung(), rings);
+    };
+    for rings in [1, 0, 1, 0, 0, 0, 1, 0] {
+        refused(rings);
+    }
+    // Somebody wrote where its position stands.
+    let tail = view.word(FIRST_LANE);
+    view.write(FIRST_LANE, &0_u32.to_ne_bytes());
+    refused(1);
+    assert_eq!(view.word(FIRST_LANE), tail);
+    drop(consumer);
 }

@@ -2,7 +2,7 @@
 //! rang for.
 
 use crate::support::raw::{self, View};
-use crate::support::{sem_row, until, Channel, Proc};
+use crate::support::{run, sem_row, until, Channel, Proc};
 use nix::sys::signal::Signal::{SIGCONT, SIGTERM};
 use shmdemo::{Deadline, Key, Options};
 use std::time::Duration;
@@ -112,5 +112,85 @@ fn who_is_suspended_while_it_waits_for_a_lane_or_the_lock_goes_on_waiting() {
         }
         second.finish_with_stdin().expect(0);
         server.wait_stdout("the second", |out| out == b"first\nsecond\n");
+    }
+}
+
+fn relay(from: &Channel, to: &Channel, args: &[&str]) -> Proc {
+    let mut command = crate::support::server();
+    let keys = [from, to].map(|channel| channel.key.to_string());
+    command.args(["relay", "-v", "--from", &keys[0], "--to", &keys[1]]).args(args);
+    Proc::spawn(command)
+}
+
+/// The packages leave it out unless it is asked for.
+fn no_relay() -> bool {
+    let mut help = crate::support::server();
+    help.args(["relay", "--help"]);
+    let without = crate::support::run(help, b"").code() == 64;
+    if without {
+        crate::support::skipped("shmdemo-server was built without its relay");
+    }
+    without
+}
+
+/// A relay waits for its target as a client does: what the end word was sent after is safe then, or not.
+#[test]
+fn a_relay_says_that_its_target_did_not_take_the_last_line() {
+    if no_relay() {
+        return;
+    }
+    let (from, to) = (Channel::new(), Channel::new());
+    let mut server = to.running(&[]);
+    server.stop();
+    View::attach(to.segment().id).write(CLOSING, &1_u32.to_ne_bytes());
+    let mut relay = relay(&from, &to, &[]);
+    relay.wait_stderr("it has both", |err| err.contains("relaying from key"));
+    run(from.client(&[]), b"last\nend\n").expect(0);
+    relay.finish_with_stdin().fails(75, &["about to remove the channel", "ETIMEDOUT"]);
+    server.signal(SIGCONT);
+    assert_eq!(server.finish_with_stdin().expect(0).text(), "last\n");
+}
+
+/// Of several clients each may send it; and where the relay stays, it is passed over.
+#[test]
+fn a_relay_ends_once_by_the_end_words_of_all_or_by_none() {
+    if no_relay() {
+        return;
+    }
+    for persist in [false, true] {
+        let (from, to) = (Channel::new(), Channel::new());
+        let server = to.running(&["--persist"]);
+        let mut relay = relay(&from, &to, if persist { &["--persist"] } else { &[] });
+        relay.wait_stderr("it has both", |err| err.contains("relaying from key"));
+        relay.stop();
+        let clients = ["one\nend\n", "two\nend\n"].map(|lines| {
+            let mut client = Proc::spawn(from.client(&[]));
+            client.feed(lines.as_bytes().to_vec());
+            client
+        });
+        until("both were sent", || {
+            let status = run(from.sub("status", &["--json"]), b"");
+            let status = crate::support::Json::parse(&status.text()).expect("status");
+            status.numbers("sent").iter().sum::<f64>() == 4.0
+        });
+        relay.signal(SIGCONT);
+        for mut client in clients {
+            client.finish_with_stdin().expect(0);
+        }
+        let mut lines = 2;
+        if persist {
+            run(from.client(&[]), b"three\n").expect(0);
+            lines = 3;
+        } else {
+            relay.finish_with_stdin().expect(0);
+        }
+        server.wait_stdout("all lines", |out| {
+            out.iter().filter(|byte| **byte == b'\n').count() == lines
+        });
+        if persist {
+            assert!(relay.alive());
+            relay.signal(SIGTERM);
+            relay.finish_with_stdin().expect(0);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! refused and left as it is.
 
 use crate::support::raw::{self, View};
-use crate::support::{run, sem_row, until, Channel, Proc};
+use crate::support::{run, sem_row, shm_row, until, Channel, Proc};
 use std::time::{Duration, Instant};
 
 const STATE: usize = 8;
@@ -41,24 +41,28 @@ fn onlookers_are_waited_for() {
         let channel = Channel::new();
         channel.filled(b"kept\n");
         let (id, set) = (channel.segment().id, set_of(&channel));
-        let view = View::attach(id);
         if half_made {
-            view.write(STATE, &0_u32.to_ne_bytes());
+            View::attach(id).write(STATE, &0_u32.to_ne_bytes());
             let units = channel.segment().size as i32 / 64;
             raw::sem_set(set, CREATING, 1 + units % 32_766);
         } else {
             raw::sem_remove(set);
         }
-        let server = Proc::spawn(channel.server(&["--persist"]));
-        until("the server is attached as well", || {
-            server.check_alive();
-            channel.segment().attached >= 2
+        // In a process of its own: what this one has attached, those that other tests start have as well.
+        let onlooker = raw::in_child(|| {
+            let _view = View::attach(id);
+            std::thread::sleep(Duration::from_millis(500));
+            0
         });
-        std::thread::sleep(Duration::from_millis(100));
-        drop(view);
-        channel.await_holder(&server);
+        until("it is attached", || channel.segment().attached >= 1);
+        let server = Proc::spawn(channel.server(&["--persist"]));
+        assert_eq!(raw::code_of(onlooker), 0);
+        // Nobody else looks, as `status` would.
         match half_made {
-            true => assert_ne!(channel.segment().id, id),
+            true => until("it is made anew", || {
+                server.check_alive();
+                shm_row(channel.key).is_some_and(|row| row.id != id)
+            }),
             false => server.wait_stdout("the line", |out| out == b"kept\n"),
         }
     }
@@ -69,6 +73,7 @@ fn onlookers_are_waited_for() {
     raw::sem_remove(set_of(&channel));
     run(channel.server(&[]), b"").fails(75, &["1 other attach", "EBUSY"]);
     drop(view);
+    until("nobody is attached", || channel.segment().attached == 0);
     let server = channel.running(&[]);
     server.wait_stdout("the line", |out| out == b"kept\n");
 }
@@ -97,4 +102,16 @@ fn set_changes_nothing_beside_semaphores_of_another_kind() {
         .fails(76, &["semaphore set", "number of semaphores is 1"]);
     assert_eq!(channel.segment().perms, 0o600);
     assert_eq!(sem_row(channel.key).map(|row| (row.id, row.perms)), Some((theirs, 0o600)));
+}
+
+/// Its holder has what is left of the old one: both go on with a set of their own, and the holder is told.
+#[test]
+fn semaphores_whose_segment_was_removed_are_not_used_again() {
+    let channel = Channel::new();
+    let mut old = channel.running(&[]);
+    raw::shm_remove(channel.segment().id);
+    run(channel.client(&[]), b"new\n").expect(0);
+    old.finish_with_stdin().fails(69, &["removed"]);
+    let server = channel.running(&[]);
+    server.wait_stdout("the line", |out| out == b"new\n");
 }

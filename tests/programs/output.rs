@@ -111,9 +111,10 @@ fn ended_at(ends: (OwnedFd, OwnedFd), sent: &[&str], taken: usize, end: Signal) 
     });
     let mut next = Proc::spawn_with(channel.server(&[]), Stdio::null(), stdout());
     drop(write_end);
-    run(channel.client(&[]), b"end\n").expect(0);
+    run(channel.client(&[]), b"next\nend\n").expect(0);
     next.finish_with_stdin().expect(0);
-    reader.join().expect("the reader")
+    let seen = reader.join().expect("the reader");
+    seen.strip_suffix("next\n").expect("the next line").to_string()
 }
 
 #[test]
@@ -327,4 +328,38 @@ fn a_line_that_stdout_never_takes_is_74_and_says_so() {
     let status = channel.status();
     let counts = ["sent", "received"].map(|name| status.numbers(name).iter().sum::<f64>());
     assert_eq!(counts, [3.0, 1.0]);
+}
+
+/// A batch of 32 KiB but a byte, and a longest line behind it.
+#[test]
+fn a_batch_may_be_filled_to_its_last_byte() {
+    let channel = Channel::new();
+    let sizes = ["--max-message", "10", "--size", "128K"];
+    let mut creator = channel.running(&[&sizes[..], &["--persist"]].concat());
+    creator.signal(SIGTERM);
+    creator.finish_with_stdin().expect(0);
+    for prefix in ["", "> "] {
+        let longest = prefix.len() + 11;
+        let (lines, rest) = ((32_767 - 9) / longest, (32_767 - 9) % longest);
+        // Lines of the full length, one for what is left, and one of the full length again.
+        let mut sent = "0123456789\n".repeat(lines - 1);
+        let short = |bytes: usize| "s".repeat(bytes - prefix.len() - 1) + "\n";
+        let left = longest + 9 + rest;
+        for bytes in [left / 2, left - left / 2] {
+            match bytes > longest {
+                true => sent += &[short(bytes / 2), short(bytes - bytes / 2)].concat(),
+                false => sent += &short(bytes),
+            }
+        }
+        let printed = |text: &str| text.lines().map(|line| format!("{prefix}{line}\n")).collect();
+        let first: String = printed(&sent);
+        assert_eq!(first.len(), 32_767);
+        sent += "0123456789\nlast\n";
+        channel.filled(sent.as_bytes());
+        let mut server = channel.running(&["--persist", "--prefix", prefix]);
+        let all: String = printed(&sent);
+        server.wait_stdout("all lines", |out| out == all.as_bytes());
+        server.signal(SIGTERM);
+        server.finish_with_stdin().expect(0);
+    }
 }

@@ -133,3 +133,25 @@ fn status_watch_ends_where_there_is_no_channel_to_watch() {
     watch.finish().fails(76, &["magic"]);
     raw::shm_remove(id);
 }
+
+/// One look is a text or a line; of several, an empty line stands between two texts.
+#[test]
+fn each_look_ends_with_its_line() {
+    let channel = Channel::new();
+    channel.filled(b"one\n");
+    let text = run(channel.sub("status", &[]), b"").text();
+    assert!(text.ends_with('\n') && !text.contains("\n\n"), "{text}");
+    let json = run(channel.sub("status", &["--json"]), b"").text();
+    assert!(json.starts_with('{') && json.ends_with("}\n") && json.lines().count() == 1, "{json}");
+    for (args, between) in
+        [(&["--watch", "0.1"][..], "\n\n"), (&["--watch", "0.1", "--json"], "}\n{")]
+    {
+        let watch = Proc::spawn(channel.sub("status", args));
+        watch.wait_stdout("several", |out| {
+            String::from_utf8_lossy(out).to_lowercase().matches("generation").count() > 2
+        });
+        watch.signal(SIGTERM);
+        let text = watch.finish().expect(0).text();
+        assert!(text.matches(between).count() > 1 && text.ends_with('\n'), "{text}");
+    }
+}
