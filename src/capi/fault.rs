@@ -165,4 +165,29 @@ mod tests {
             assert!((TEXT - 2..TEXT).contains(&cut.len()), "{}", cut.len());
         }
     }
+
+    #[test]
+    fn each_code_has_a_text_of_its_own() {
+        let codes = [
+            SHMDEMO_OK,
+            SHMDEMO_USAGE,
+            SHMDEMO_TOO_LONG,
+            SHMDEMO_UNAVAILABLE,
+            SHMDEMO_CANT_CREATE,
+            SHMDEMO_BUSY,
+            SHMDEMO_NOT_OURS,
+            SHMDEMO_PERMISSION,
+            SHMDEMO_WOKEN,
+        ];
+        let text = |code| {
+            // SAFETY: it returns a constant C string.
+            let text = unsafe { core::ffi::CStr::from_ptr(shmdemo_strerror(code)) };
+            text.to_str().expect("plain text")
+        };
+        let mut texts: Vec<_> = codes.map(text).into();
+        assert!(texts.iter().all(|known| *known != text(1)), "{texts:?}");
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), codes.len());
+    }
 }

@@ -232,3 +232,26 @@ fn bytes_without_an_end_are_not_read_past_the_segment() {
     server.signal(SIGTERM);
     server.finish().expect(0);
 }
+
+/// C programs ring for nobody, so that ours looks 50 times a second, and sleeps in between.
+#[test]
+fn an_idle_server_sleeps_between_its_looks() {
+    let channel = Channel::new();
+    let server = Proc::spawn(channel.server(&DEMO));
+    until("its segment", || shm_row(channel.key).is_some_and(|row| row.attached == 1));
+    let read = |name| std::fs::read_to_string(format!("/proc/{}/{name}", server.pid())).unwrap();
+    let sleeps = || {
+        let status = read("status");
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.expect("a count").trim().parse::<u64>().expect("a number")
+    };
+    let ticks = || {
+        let stat = read("stat");
+        let times = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+        times.map(|time| time.parse::<u64>().expect("ticks")).sum::<u64>()
+    };
+    let before = (sleeps(), ticks());
+    until("twenty looks", || sleeps() >= before.0 + 20);
+    let used = ticks() - before.1;
+    assert!(used < 10, "{used} ticks of the clock for twenty looks");
+}

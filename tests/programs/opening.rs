@@ -109,9 +109,13 @@ fn set_changes_nothing_beside_semaphores_of_another_kind() {
 fn semaphores_whose_segment_was_removed_are_not_used_again() {
     let channel = Channel::new();
     let mut old = channel.running(&[]);
+    old.stop();
     raw::shm_remove(channel.segment().id);
     run(channel.client(&[]), b"new\n").expect(0);
-    old.finish_with_stdin().fails(69, &["removed"]);
+    // Nor is it waited for.
     let server = channel.running(&[]);
     server.wait_stdout("the line", |out| out == b"new\n");
+    old.signal(nix::sys::signal::Signal::SIGCONT);
+    old.finish_with_stdin().fails(69, &["removed"]);
+    server.check_alive();
 }
