@@ -2,7 +2,7 @@
 //! rang for.
 
 use crate::support::raw::{self, View};
-use crate::support::{run, sem_row, until, Channel, Proc};
+use crate::support::{no_relay, run, sem_row, until, Channel, Proc};
 use nix::sys::signal::Signal::{SIGCONT, SIGTERM};
 use shmdemo::{Deadline, Key, Options};
 use std::time::Duration;
@@ -120,17 +120,6 @@ fn relay(from: &Channel, to: &Channel, args: &[&str]) -> Proc {
     let keys = [from, to].map(|channel| channel.key.to_string());
     command.args(["relay", "-v", "--from", &keys[0], "--to", &keys[1]]).args(args);
     Proc::spawn(command)
-}
-
-/// The packages leave it out unless it is asked for.
-fn no_relay() -> bool {
-    let mut help = crate::support::server();
-    help.args(["relay", "--help"]);
-    let without = crate::support::run(help, b"").code() == 64;
-    if without {
-        crate::support::skipped("shmdemo-server was built without its relay");
-    }
-    without
 }
 
 /// A relay waits for its target as a client does: what the end word was sent after is safe then, or not.

@@ -1,6 +1,6 @@
 //! `shmdemo-server relay`: each message goes to every target, in order, whoever is killed.
 
-use crate::support::{numbered, raw, run, skipped, until, Channel, Output, Proc, Random};
+use crate::support::{no_relay, numbered, raw, run, until, Channel, Output, Proc, Random};
 use nix::sys::signal::Signal;
 use std::process::Command;
 use std::time::Duration;
@@ -32,17 +32,6 @@ fn stopped(mut program: Proc) -> Output {
     program.finish_with_stdin()
 }
 
-/// The packages leave it out unless it is asked for.
-fn built_without() -> bool {
-    let mut help = crate::support::server();
-    help.args(["relay", "--help"]);
-    let without = run(help, b"").code() == 64;
-    if without {
-        skipped("shmdemo-server was built without its relay");
-    }
-    without
-}
-
 fn relaying(from: &str, to: &[&str], args: &[&str]) -> Proc {
     let relay = Proc::spawn(relay(from, to, &[&["-v"], args].concat()));
     relay.wait_stderr("it has all its places", |err| err.contains("relaying from key"));
@@ -51,7 +40,7 @@ fn relaying(from: &str, to: &[&str], args: &[&str]) -> Proc {
 
 #[test]
 fn every_message_goes_to_every_target_in_order_and_the_end_word_ends_all() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let (from, one, two) = (Channel::new(), Channel::new(), Channel::new());
@@ -74,7 +63,7 @@ fn every_message_goes_to_every_target_in_order_and_the_end_word_ends_all() {
 
 #[test]
 fn programs_of_the_c_demo_at_either_end() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     for (demo_first, demo_last) in [(true, false), (false, true), (true, true)] {
@@ -95,7 +84,7 @@ fn programs_of_the_c_demo_at_either_end() {
 /// C programs with a semaphore at either end, and another end word: tests/programs/peers.rs has the kinds.
 #[test]
 fn the_semaphore_of_c_programs_is_used_at_the_end_that_has_it() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     for (first, last) in [(true, false), (false, true), (true, true)] {
@@ -137,7 +126,7 @@ fn the_semaphore_of_c_programs_is_used_at_the_end_that_has_it() {
 /// What begins with the end word would end the C program.
 #[test]
 fn a_message_that_would_end_the_c_program_stays_or_is_left_out() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let (from, to) = (Channel::new(), Channel::new());
@@ -156,7 +145,7 @@ fn a_message_that_would_end_the_c_program_stays_or_is_left_out() {
 
 #[test]
 fn a_full_target_is_waited_for_or_left_out_as_is_said() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let (from, reads, full) = (Channel::new(), Channel::new(), Channel::new());
@@ -196,7 +185,7 @@ fn a_full_target_is_waited_for_or_left_out_as_is_said() {
 
 #[test]
 fn a_signal_while_a_target_is_full_ends_it_and_nothing_is_lost() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let (from, full) = (Channel::new(), Channel::new());
@@ -223,7 +212,7 @@ fn a_signal_while_a_target_is_full_ends_it_and_nothing_is_lost() {
 
 #[test]
 fn what_does_not_fit_stays_and_is_named_or_is_skipped_and_counted() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let (from, to) = (Channel::new(), Channel::new());
@@ -246,7 +235,7 @@ fn what_does_not_fit_stays_and_is_named_or_is_skipped_and_counted() {
 
 #[test]
 fn one_relay_a_source_and_no_place_twice() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let (from, to) = (Channel::new(), Channel::new());
@@ -274,7 +263,7 @@ fn one_relay_a_source_and_no_place_twice() {
 /// `SHMDEMO_KILLS=N`: how often the relay is killed (default 20).
 #[test]
 fn a_relay_killed_at_any_time_loses_nothing() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let kills = std::env::var("SHMDEMO_KILLS").ok().map_or(20, |n| n.parse().expect("a number"));
@@ -314,7 +303,7 @@ fn a_relay_killed_at_any_time_loses_nothing() {
 
 #[test]
 fn what_a_removed_source_still_holds_is_passed_on() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let (from, to) = (Channel::new(), Channel::new());
@@ -340,7 +329,7 @@ fn what_a_removed_source_still_holds_is_passed_on() {
 /// A client's end word ends all, and the other clients' lines go before it.
 #[test]
 fn the_end_word_goes_last() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let (from, to) = (Channel::new(), Channel::new());
@@ -364,7 +353,7 @@ fn the_end_word_goes_last() {
 
 #[test]
 fn one_full_target_keeps_nothing_from_the_others() {
-    if built_without() {
+    if no_relay() {
         return;
     }
     let (from, reads, full) = (Channel::new(), Channel::new(), Channel::new());

@@ -71,6 +71,22 @@ fn program(name: &str) -> Command {
     command
 }
 
+/// The packages leave `shmdemo-server relay` out unless it is asked for. Not so a server that was built
+/// with this test.
+pub fn no_relay() -> bool {
+    let mut help = server();
+    help.args(["relay", "--help"]);
+    let without = run(help, b"").code() == 64;
+    if without {
+        let (test, server) = (test_file(), find_program("shmdemo-server").expect("run just now"));
+        let together =
+            test.ancestors().skip(1).take(2).any(|folder| Some(folder) == server.parent());
+        assert!(!(together && cfg!(feature = "relay")), "it was built with a relay");
+        skipped("shmdemo-server was built without its relay");
+    }
+    without
+}
+
 pub fn server() -> Command {
     program("shmdemo-server")
 }
