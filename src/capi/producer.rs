@@ -316,8 +316,8 @@ mod tests {
     use core::time::Duration;
     use nix::errno::Errno;
 
-    fn pair(number: i32) -> (Work, Consumer) {
-        let key = Key::new((std::process::id() as i32) << 8 | number).expect("a key");
+    fn pair() -> (Work, Consumer) {
+        let key = Key::of_a_test();
         let open = || Channel::open(&Options::new(key), Deadline::Now).expect("a channel");
         let consumer = open().into_consumer().expect("the role");
         let producer = open().into_producer(Deadline::Now).expect("a lane");
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_message_is_rung_for_unless_it_is_to_be_quiet() {
-        let (mut work, consumer) = pair(0xfa);
+        let (mut work, consumer) = pair();
         let channel = consumer.channel();
         channel.roles().server_bell().silence(); // taking a lane rang
         for (flags, rung) in
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn not_to_be_allowed_to_look_is_not_that_nothing_was_sent() {
-        let (work, consumer) = pair(0xf9);
+        let (work, consumer) = pair();
         let key = consumer.channel().key();
         let told = |errno| {
             let source = SysError { call: "semctl(GETVAL)", errno };

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_lane_that_is_damaged_or_set_aside_is_said_to_be() {
-        let key = Key::new((std::process::id() as i32) << 8 | 0xfb).expect("a key");
+        let key = Key::of_a_test();
         let channel = Channel::open(&Options::new(key), Deadline::Now).expect("a channel");
         let mut seen = Status::read(&Options::new(key)).expect("status");
         let told = |seen: &Status| shmdemo_status::of(seen, 0).lane[0].set_aside;

@@ -135,9 +135,8 @@ mod tests {
     #[test]
     fn of_several_sets_the_one_that_was_asked_for_is_told() {
         use crate::sysv::{sem, Key};
-        let key = |number| Key::new((std::process::id() as i32) << 8 | number).unwrap();
-        let sets = [(0xfc, 0o600), (0xfd, 0o640)]
-            .map(|(number, mode)| (sem::create(key(number), 1, mode).unwrap(), mode));
+        let set = |mode| (sem::create(Key::of_a_test(), 1, mode).unwrap(), mode);
+        let sets = [set(0o600), set(0o640)];
         for (id, mode) in sets {
             assert_eq!(sem_of(id.raw()).unwrap().mode, mode);
             sem::remove(id).unwrap();

@@ -91,6 +91,17 @@ impl fmt::Display for Key {
 }
 
 #[cfg(test)]
+impl Key {
+    /// One that no other test of this process has, nor one of another process.
+    pub(crate) fn of_a_test() -> Self {
+        use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Relaxed) & 0xff;
+        Self::new(((std::process::id() << 8) | number) as i32).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_set_is_what_the_kernels_table_says_until_it_is_gone() {
-        let key = Key::new((std::process::id() as i32) << 8 | 0xfe).unwrap();
+        let key = Key::of_a_test();
         // The first one ever has the number 0.
         remove(create(key, 1, 0o600).unwrap()).unwrap();
         let id = create(key, 3, 0o600).unwrap();

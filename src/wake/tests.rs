@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::segment::layout::Doorbell;
 use crate::sysv::sem::{self, SemId, Wait, SEMVMX};
 use crate::sysv::Key;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -25,9 +25,7 @@ struct Own(SemId, Bell);
 
 impl Own {
     fn new() -> Self {
-        static NEXT: AtomicI32 = AtomicI32::new(0x80);
-        let key = (std::process::id() as i32) << 8 | NEXT.fetch_add(1, Relaxed);
-        let key = Key::new(key).unwrap();
+        let key = Key::of_a_test();
         let id = sem::create(key, 2, 0o600).unwrap();
         Self(id, Bell::new(key, id, 1))
     }

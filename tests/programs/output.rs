@@ -351,13 +351,16 @@ fn a_batch_may_be_filled_to_its_last_byte() {
                 false => sent += &short(bytes),
             }
         }
-        let printed = |text: &str| text.lines().map(|line| format!("{prefix}{line}\n")).collect();
-        let first: String = printed(&sent);
+        let printed = |text: &str| {
+            let lines = text.trim_end().replace('\n', &format!("\n{prefix}"));
+            format!("{prefix}{lines}\n")
+        };
+        let first = printed(&sent);
         assert_eq!(first.len(), 32_767);
         sent += "0123456789\nlast\n";
         channel.filled(sent.as_bytes());
         let mut server = channel.running(&["--persist", "--prefix", prefix]);
-        let all: String = printed(&sent);
+        let all = printed(&sent);
         server.wait_stdout("all lines", |out| out == all.as_bytes());
         server.signal(SIGTERM);
         server.finish_with_stdin().expect(0);

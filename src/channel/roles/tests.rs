@@ -1,7 +1,6 @@
 //! Roles on a real semaphore set: which semaphores each call changes, and which it leaves alone.
 
 use super::*;
-use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::thread::{scope, sleep};
 
 /// A set of its own, removed at the end.
@@ -9,13 +8,7 @@ struct Set(Roles);
 
 impl Set {
     fn new() -> Self {
-        static NEXT: AtomicI32 = AtomicI32::new(1);
-        loop {
-            let number = (std::process::id() as i32) << 8 | NEXT.fetch_add(1, Relaxed);
-            if let Some(roles) = Roles::create(Key::new(number).unwrap(), 0o600).unwrap() {
-                return Self(roles);
-            }
-        }
+        Self(Roles::create(Key::of_a_test(), 0o600).unwrap().expect("a key of its own"))
     }
 
     /// With so many lanes given out, as by who creates a channel.
