@@ -102,8 +102,8 @@ fn who_waits_for_room_is_woken_when_half_of_the_ring_is_free() {
         }
         consumer.release();
         sleep(Duration::from_millis(100));
-        assert_eq!(raw::sem_waiters(set, ROOM_BELL_0), 1, "woken for a few");
-        assert!(!waits.is_finished());
+        assert!(!waits.is_finished(), "woken for a few");
+        until("it sleeps on", || raw::sem_waiters(set, ROOM_BELL_0) == 1);
         for _ in 3..=all / 2 {
             next(&mut consumer);
         }

@@ -299,7 +299,7 @@ fn a_reader_that_was_only_slow_when_the_signal_came_gets_all() {
         run(channel.client(&[]), &numbered(50)).expect(0);
         until("it has the lines in hand", || crate::support::proc::asleep(server.pid()));
         server.signal(SIGTERM);
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::thread::sleep(std::time::Duration::from_millis(50));
         let reader = std::thread::spawn(move || {
             let mut seen = Vec::new();
             std::io::Read::read_to_end(&mut File::from(reader), &mut seen).expect("lines");
