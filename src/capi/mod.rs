@@ -76,10 +76,16 @@ pub const SHMDEMO_WOKEN: c_int = -(exit::SIGNAL as c_int);
 /// The library's version as one number: see `SHMDEMO_VERSION_NUMBER` in the header.
 #[no_mangle]
 pub extern "C" fn shmdemo_version_number() -> u32 {
-    const NUMBER: u32 = (digits(env!("CARGO_PKG_VERSION_MAJOR").as_bytes()) << 16)
-        | (digits(env!("CARGO_PKG_VERSION_MINOR").as_bytes()) << 8)
-        | digits(env!("CARGO_PKG_VERSION_PATCH").as_bytes());
+    const NUMBER: u32 = number(
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+        env!("CARGO_PKG_VERSION_PATCH"),
+    );
     NUMBER
+}
+
+const fn number(major: &str, minor: &str, patch: &str) -> u32 {
+    (digits(major.as_bytes()) << 16) | (digits(minor.as_bytes()) << 8) | digits(patch.as_bytes())
 }
 
 /// A decimal number; one that is none does not compile.
@@ -108,5 +114,16 @@ fn deadline(timeout_ms: i32) -> Result<Deadline, fault::Fault> {
             Ok(ms) => Ok(Deadline::after(Duration::from_millis(ms))),
             Err(_) => Err(fault::misuse("timeout_ms must be -1 or more")),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn a_version_is_a_number_of_three_bytes() {
+        assert_eq!(number("1", "2", "3"), 0x01_02_03);
+        assert_eq!(number("10", "255", "0"), 0x0a_ff_00);
     }
 }

@@ -109,6 +109,14 @@ fn with_null_messages_hold_newlines_too() {
 #[test]
 fn a_bigger_max_message_carries_bigger_messages() {
     exchange(&["--max-message", "10000", "--size", "64K"], &[], b'\n', 10_000, 1_000);
+    // The longest of all, with an end and without.
+    let channel = Channel::new();
+    let server = channel.running(&["--max-message", "64K", "--size", "1M"]);
+    let line = |byte: &str| byte.repeat(65_536);
+    let sent = format!("{}\n{}\n{}", line("a"), line("b"), line("c"));
+    run(channel.client(&[]), sent.as_bytes()).expect(0);
+    let wanted = format!("{sent}\n");
+    server.wait_stdout("three lines", |out| out == wanted.as_bytes());
 }
 
 #[test]
