@@ -98,8 +98,8 @@ fn remove_does_not_take_a_segment_from_under_programs_that_know_no_roles() {
 fn a_server_that_ends_says_who_was_still_attached() {
     let channel = Channel::new();
     let view = segment(&channel);
-    let mut server = Proc::spawn(channel.server(&DEMO));
-    until("the server", || channel.segment().attached >= 2);
+    let mut server = Proc::spawn(channel.server(&with(&["-v"])));
+    server.wait_stderr("it serves", |err| err.contains("attached segment"));
     let later = View::attach(channel.segment().id);
     view.write(4, b"end\0");
     view.write(0, &1_i32.to_ne_bytes());
