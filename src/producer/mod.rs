@@ -192,13 +192,13 @@ impl Producer {
         let nap = self.sure.nap(self.tx.sent());
         let mut bed = Bed { bell, deadline, longest: Some(nap) };
         let (mut reserved, mut damaged) = (None, None);
-        if self.polled.is_some() {
-            // It may be long until the next call: what a nap would be followed by.
-            bed.longest = None;
-            if self.sure.count() || !self.tx.is_published() {
-                self.unsure = true;
-                self.ring_surely();
-            }
+        let polls = self.polled.is_some();
+        if polls {
+            bed.longest = None; // it may be long until the next call: what a nap would be followed by
+        }
+        if (polls && self.sure.count()) || !self.tx.is_published() {
+            self.unsure = true;
+            self.ring_surely();
         }
         let end = loop {
             let control = self.channel.segment().control(&self.channel.geometry(), lane);
