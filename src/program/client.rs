@@ -5,7 +5,6 @@ use super::client_args::ClientArgs;
 use super::sink::{would_end, RingSink, SharedUseSink, Sink};
 use super::sizes::GeometryArgs;
 use super::{exit, signals, stdio, Failure};
-use crate::segment::layout::MAX_MESSAGE;
 use crate::shared_use::{self, End, SharedUseSegment};
 use crate::{Awaited, Channel, Deadline, Error, Object, Options};
 use anyhow::Result;
@@ -15,9 +14,6 @@ const CHUNK: usize = 32 << 10;
 
 /// The same until more was there at once, for those whose lines come now and then.
 const FIRST_CHUNK: usize = 1 << 10;
-
-/// The buffer: the longest message, its separator, and some of the next one.
-const BUFFER: usize = MAX_MESSAGE as usize + (4 << 10);
 
 /// A line without its end is followed up to here to tell its length; then it is just "more".
 const LONGEST_COUNTED: usize = 16 << 20;
@@ -111,7 +107,7 @@ pub(super) fn log_shared_use(segment: &SharedUseSegment, key: crate::sysv::Key) 
 /// Reads stdin and sends its lines.
 fn lines(args: &ClientArgs, sink: &mut dyn Sink) -> Result<u8> {
     let separator = args.common.separator;
-    let size = (sink.longest() + 1).clamp(CHUNK, BUFFER);
+    let size = CHUNK.max(sink.longest() + 1);
     // Allocated once, and not on the stack, which may be small; written to as far as there was need of it.
     let mut buffer = Vec::with_capacity(size);
     let terminal = stdio::stdin_is_terminal();
