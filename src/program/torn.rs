@@ -44,8 +44,7 @@ impl Lines {
         if !self.begun {
             let found = self.find_out();
             if found.map_or_else(|| self.is_noted(consumer), |last| last != separator) {
-                write_all(&[separator], separator, Some(notify))
-                    .map_err(|stopped| Stopped { written: 0, ..stopped })?;
+                write_all(&[separator], separator, Some(notify))?; // one byte: written or not
                 note(0);
             }
             self.begun = true;
