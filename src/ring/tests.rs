@@ -260,7 +260,8 @@ fn damaged_words_are_named_and_never_followed() {
     rx.next().unwrap().unwrap();
     rx.next().unwrap().unwrap();
     lane.control().producer.tail.store(16, Relaxed);
-    assert_eq!(rx.next().unwrap_err().field, "tail");
+    let damage = rx.next().unwrap_err();
+    assert_eq!((damage.field, damage.found, damage.expected), ("tail", 16, 32));
     // A head beyond the tail, or not a multiple of 8.
     for head in [64, 4, 8 + 4096] {
         lane.control().consumer.head.store(head, Relaxed);

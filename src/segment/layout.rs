@@ -328,6 +328,7 @@ mod tests {
             assert!(need - RECORD_ALIGN + need <= ring, "max_message {max}, ring {ring}");
         }
         assert_eq!(min_ring_for(DEFAULT_MAX_MESSAGE), 8192);
+        assert_eq!(min_ring_for(1), MIN_RING);
     }
 
     #[test]

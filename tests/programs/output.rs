@@ -300,6 +300,9 @@ fn a_reader_that_was_only_slow_when_the_signal_came_gets_all() {
         until("it has the lines in hand", || crate::support::proc::asleep(server.pid()));
         server.signal(SIGTERM);
         std::thread::sleep(std::time::Duration::from_millis(50));
+        // Only who reads stdin has another one in its place when a signal has come.
+        let stdin = std::fs::read_link(format!("/proc/{}/fd/0", server.pid())).expect("its stdin");
+        assert_eq!(stdin, std::path::Path::new("/dev/null"));
         let reader = std::thread::spawn(move || {
             let mut seen = Vec::new();
             std::io::Read::read_to_end(&mut File::from(reader), &mut seen).expect("lines");
