@@ -34,13 +34,15 @@ pub fn patience() -> Duration {
     Duration::from_secs(45) * factor
 }
 
-/// Asks until the answer is yes; fails at the deadline.
+/// Asks until the answer is yes; fails at the deadline. Asks less often the longer it takes: on a slow
+/// machine the asking would hold up what is waited for.
 #[track_caller]
 pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let (start, mut pause) = (Instant::now(), Duration::from_millis(1));
     while !ready() {
         assert!(start.elapsed() < patience(), "gave up waiting: {what}");
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(32));
     }
 }
 

@@ -207,17 +207,18 @@ impl Proc {
     /// Waits for its end with its stdin still open.
     #[track_caller]
     pub fn finish_with_stdin(&mut self) -> Output {
-        let mut status = None;
         let start = Instant::now();
-        while status.is_none() && start.elapsed() < patience() {
-            status = self.child.try_wait().expect("try_wait");
+        let ended = self.err.wait(|_, end| end); // as a rule its own end
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("try_wait") {
+                break status;
+            }
+            let patient = start.elapsed() < patience();
+            assert!(patient, "{} does not end; stderr: {}", self.name, self.stderr());
             std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        let Some(status) = status else {
-            panic!("{} does not end; stderr: {}", self.name, self.stderr());
         };
+        assert!(ended, "{}: stderr does not end", self.name);
         assert!(self.out.wait(|_, end| end), "{}: stdout does not end", self.name);
-        assert!(self.err.wait(|_, end| end), "{}: stderr does not end", self.name);
         let out = Output {
             name: self.name.clone(),
             status,

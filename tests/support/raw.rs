@@ -13,7 +13,7 @@ use std::os::unix::thread::JoinHandleExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(super) fn checked(result: c_int) -> Result<c_int, Errno> {
     Errno::result(result)
@@ -22,8 +22,13 @@ pub(super) fn checked(result: c_int) -> Result<c_int, Errno> {
 /// The program begins with the signals that an interactive shell gives it, be the tests run with
 /// nohup(1) or in the background, where SIGHUP or SIGINT is ignored and stays so.
 pub fn with_usual_signals(command: &mut Command) {
+    const SIGNALS: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+    static IGNORED: OnceLock<bool> = OnceLock::new();
+    if !*IGNORED.get_or_init(|| SIGNALS.iter().any(|signal| is_ignored(*signal))) {
+        return; // then it needs no fork(2), a copy of the test, which takes its time on an emulated board
+    }
     let usual = || {
-        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        for signal in SIGNALS {
             // SAFETY: no handler is installed.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
@@ -31,6 +36,15 @@ pub fn with_usual_signals(command: &mut Command) {
     };
     // SAFETY: signal may be called between fork and exec.
     unsafe { command.pre_exec(usual) };
+}
+
+fn is_ignored(signal: c_int) -> bool {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one, which lives until it is over.
+    checked(unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) })
+        .expect("sigaction");
+    // SAFETY: zeroed, then filled by the kernel; the structure is made of plain numbers.
+    unsafe { now.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// Sends a signal that is handled and does nothing to one thread: what that thread waits in ends with EINTR.
