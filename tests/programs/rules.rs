@@ -350,10 +350,11 @@ fn memory_is_the_same_after_1_000_and_200_000_messages() {
     });
     let mut client = Proc::spawn(channel.client(&[]));
     let mut stdin = client.take_stdin();
-    let mut send_up_to = |wanted: usize| {
+    // So many lines a write.
+    let mut send_up_to = |wanted: usize, at_once: usize| {
         let line = b"sixty-four bytes of text, as a short line of some log would be.\n";
-        for _ in count.load(Ordering::SeqCst)..wanted {
-            stdin.write_all(line).expect("writing to the client");
+        for _ in 0..(wanted - count.load(Ordering::SeqCst)) / at_once {
+            stdin.write_all(&line.repeat(at_once)).expect("writing to the client");
         }
         let start = std::time::Instant::now();
         until("all were printed", || {
@@ -361,9 +362,10 @@ fn memory_is_the_same_after_1_000_and_200_000_messages() {
             count.load(Ordering::SeqCst) == wanted
         });
     };
-    send_up_to(1_000);
+    send_up_to(1_000, 1);
     let before = [memory(server.pid()), memory(client.pid())];
-    send_up_to(200_000);
+    send_up_to(20_000, 1);
+    send_up_to(200_000, 1_000);
     assert_eq!(before, [memory(server.pid()), memory(client.pid())]);
     drop(stdin);
     client.finish().expect(0);
