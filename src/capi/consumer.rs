@@ -36,6 +36,7 @@ pub struct shmdemo_consumer {
 
 /// The part of a handle that its one user at a time works with.
 ///
+/// # Safety
 /// `handle` is null or came from `shmdemo_consumer_open` and is not closed, and no other thread
 /// is in a function that takes it, except for `wake`.
 unsafe fn work<'a>(handle: *mut shmdemo_consumer) -> Result<(&'a Waker, &'a mut Consumer), Fault> {

@@ -95,6 +95,7 @@ impl shmdemo_options {
 
 /// The caller's struct, of whatever version; null: the defaults.
 ///
+/// # Safety
 /// `given` is null or points to a struct with `size` filled in.
 pub(super) unsafe fn options(given: *const shmdemo_options) -> Result<Options, Fault> {
     if given.is_null() {

@@ -31,6 +31,7 @@ struct Work {
 
 /// The part of a handle that its one user at a time works with.
 ///
+/// # Safety
 /// `handle` is null or came from `shmdemo_producer_open` and is not closed, and no other thread
 /// is in a function that takes it, except for `wake`.
 unsafe fn work<'a>(handle: *mut shmdemo_producer) -> Result<(&'a Waker, &'a mut Work), Fault> {
