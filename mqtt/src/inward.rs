@@ -2,8 +2,8 @@
 //! keeps the session sends again what was not.
 
 use crate::args::Args;
-use crate::outward::log_once;
-use crate::session::{self, Pauses, Session, PINGRESP, PUBLISH, SUBACK};
+use crate::dial::Dialer;
+use crate::session::{self, Session, PINGRESP, PUBLISH, SUBACK};
 use crate::status::Status;
 use crate::{exit, signals, Failure};
 use anyhow::{Context, Result};
@@ -34,46 +34,32 @@ pub fn run(args: &Args) -> Result<u8> {
     notify.ready(&format!("taking {} to key {}", args.broker, args.options.key()));
     let status = Status::new(args);
     let mut inward = Inward { args, producer, fd, longest, status, full: false };
-    let mut pauses = Pauses::new(args.retry);
+    let mut dialer = Dialer::new(args, longest);
     let mut session: Option<Session> = None;
-    let mut told = false;
     inward.status.write(true);
     while signals::stop().is_none() {
         notify.alive();
-        if session.is_none() && pauses.left().is_none() {
-            match inward.connect()? {
-                Ok(opened) => {
-                    if opened.is_some() {
-                        log::info!("connected to {} as '{}'", args.broker, args.client_id);
-                        told = false;
-                    }
-                    session = opened;
-                }
-                Err(e) => {
-                    log_once(&mut told, args, &e);
-                    pauses.begin();
-                }
-            }
-            continue;
-        }
-        let broken = match &mut session {
-            Some(open) => inward.turn(open, &mut pauses)?.err(),
-            None => None,
+        let done = match &mut session {
+            Some(open) => inward.turn(open, &mut dialer)?,
+            None => match dialer.turn()? {
+                Some(open) => inward.subscribe(session.insert(open)),
+                None => Ok(()),
+            },
         };
-        if let Some(e) = broken {
+        if let Err(e) = done {
             session = None;
             (inward.full, inward.status.now.connected) = (false, false);
-            log_once(&mut told, args, &e);
-            pauses.begin();
-            continue;
+            dialer.broken(&e);
         }
         inward.status.write(false);
         let mut time = [notify.often(), inward.status.left()].into_iter().flatten().min();
         let mut shorter = |other: Duration| time = Some(time.map_or(other, |time| time.min(other)));
         match &session {
             None => {
-                shorter(pauses.left().unwrap_or_default());
-                session::wait_without(None, time)?;
+                if let Some(left) = dialer.left() {
+                    shorter(left);
+                }
+                session::wait(dialer.poll_fd().as_mut_slice(), time)?;
             }
             Some(session) if inward.full => {
                 shorter(session.left());
@@ -97,11 +83,7 @@ pub fn run(args: &Args) -> Result<u8> {
 }
 
 impl Inward<'_> {
-    fn connect(&mut self) -> Result<io::Result<Option<Session>>> {
-        let mut session = match Session::open(self.args, self.longest)? {
-            Ok(Some(session)) => session,
-            other => return Ok(other),
-        };
+    fn subscribe(&mut self, session: &mut Session) -> io::Result<()> {
         self.status.now.connections += 1;
         self.status.now.connected = true;
         // At each connection: a broker may have lost what it knew.
@@ -109,11 +91,11 @@ impl Inward<'_> {
             SubscribeTopic { topic_path: self.args.topic.as_str().into(), qos: QoS::AtLeastOnce };
         let mut subscribe = Subscribe { pid: Pid::new(), topics: Default::default() };
         let _ = subscribe.topics.push(topic);
-        Ok(session.link.put(&Packet::Subscribe(subscribe)).map(|()| Some(session)))
+        session.link.put(&Packet::Subscribe(subscribe))
     }
 
     /// All that can be done now. Inside, the connection's failure.
-    fn turn(&mut self, session: &mut Session, pauses: &mut Pauses) -> Result<io::Result<()>> {
+    fn turn(&mut self, session: &mut Session, dialer: &mut Dialer<'_>) -> Result<io::Result<()>> {
         let mut got = 0;
         loop {
             let frame = match session.exchange() {
@@ -155,7 +137,7 @@ impl Inward<'_> {
                         self.status.now.acknowledged += 1;
                     }
                     got += 1;
-                    pauses.reset();
+                    dialer.was_of_use();
                     session.spoke();
                 }
                 SUBACK => {

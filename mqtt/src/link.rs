@@ -43,22 +43,25 @@ fn bad(what: &'static str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what)
 }
 
-impl Link {
-    /// Connects to the first of the broker's addresses that answers. `longest`: bytes of a packet's body.
-    pub fn connect(broker: &str, longest: usize) -> io::Result<Self> {
-        let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-        for address in broker.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, CONNECT) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_nonblocking(true)?;
-                    let (out, read) = (Vec::with_capacity(CROWDED * 2), vec![0; longest + ROOM]);
-                    return Ok(Self { stream, out, written: 0, read, from: 0, to: 0, skip: 0 });
-                }
-                Err(e) => last = e,
-            }
+/// Connects to the first of the broker's addresses that answers. It may take long, and ends at no signal.
+pub fn connect(broker: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in broker.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(stream) => return Ok(stream),
+            Err(e) => last = e,
         }
-        Err(last)
+    }
+    Err(last)
+}
+
+impl Link {
+    /// `longest`: bytes of a packet's body.
+    pub fn new(stream: TcpStream, longest: usize) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let (out, read) = (Vec::with_capacity(CROWDED * 2), vec![0; longest + ROOM]);
+        Ok(Self { stream, out, written: 0, read, from: 0, to: 0, skip: 0 })
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {

@@ -3,7 +3,7 @@
 //!
 //! * `outward`: a message is released when its PUBACK has come, and sent again over each new connection.
 //! * `inward`: a message is acknowledged when it is committed.
-//! * `session`: one connection, from CONNECT to its end; `link`: its bytes.
+//! * `dial`: the way to a connection; `session`: one connection, from CONNECT to its end; `link`: its bytes.
 //!
 //! Source: [MQTT 3.1.1](https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/os/mqtt-v3.1.1-os.html).
 #![deny(unsafe_code)]
@@ -13,6 +13,7 @@
 mod no_unwinder;
 
 mod args;
+mod dial;
 mod inward;
 mod link;
 mod outward;

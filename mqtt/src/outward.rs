@@ -2,7 +2,8 @@
 //! acknowledged it; whatever breaks before that, it comes again.
 
 use crate::args::Args;
-use crate::session::{self, Pauses, Session, PINGRESP, PUBACK};
+use crate::dial::Dialer;
+use crate::session::{self, Session, PINGRESP, PUBACK};
 use crate::status::Status;
 use crate::{exit, signals, Failure};
 use anyhow::{Context, Result};
@@ -71,9 +72,8 @@ pub fn run(args: &Args) -> Result<u8> {
         alone_since: None,
         stopping: false,
     };
-    let mut pauses = Pauses::new(args.retry);
+    let mut dialer = Dialer::new(args, 64);
     let mut session: Option<Session> = None;
-    let mut told = false;
     let mut end: Option<Instant> = None;
     out.status.write(true);
     loop {
@@ -87,38 +87,21 @@ pub fn run(args: &Args) -> Result<u8> {
         {
             break;
         }
-        if session.is_none() && pauses.left().is_none() {
-            match Session::open(args, 64)? {
-                Ok(opened) => {
-                    if opened.is_some() {
-                        log::info!("connected to {} as '{}'", args.broker, args.client_id);
-                        told = false;
-                        out.status.now.connections += 1;
-                        out.status.now.connected = true;
-                    }
-                    session = opened;
-                    if let (Some(session), true) = (&mut session, out.in_vain >= IN_VAIN) {
-                        // First that it is alive, then what may be its end.
-                        let _ = session.ping();
-                    }
-                }
-                Err(e) => {
-                    log_once(&mut told, args, &e);
-                    pauses.begin();
+        match &mut session {
+            Some(open) => {
+                if let Err(e) = out.turn(open, &mut dialer)? {
+                    session = None;
+                    out.broken(&e)?;
+                    dialer.broken(&e);
                 }
             }
-            continue;
-        }
-        let broken = match &mut session {
-            Some(open) => out.turn(open, &mut pauses)?.err(),
-            None => None,
-        };
-        if let Some(e) = broken {
-            session = None;
-            log_once(&mut told, args, &e);
-            out.broken(&e)?;
-            pauses.begin();
-            continue;
+            None => {
+                session = dialer.turn()?;
+                if let Some(session) = &mut session {
+                    out.begun(session);
+                    continue;
+                }
+            }
         }
         out.status.write(false);
         let mut time = [notify.often(), out.status.left(), end.map(|_| Duration::from_millis(50))]
@@ -128,9 +111,11 @@ pub fn run(args: &Args) -> Result<u8> {
         let mut shorter = |other: Duration| time = Some(time.map_or(other, |time| time.min(other)));
         match &session {
             None => {
-                shorter(pauses.left().unwrap_or_default());
+                if let Some(left) = dialer.left() {
+                    shorter(left);
+                }
                 // Not the channel: nothing can be done about it. But a removal is heard of.
-                session::wait_without(None, time)?;
+                session::wait(dialer.poll_fd().as_mut_slice(), time)?;
                 out.consumer.channel().check()?;
             }
             Some(session) => {
@@ -150,18 +135,6 @@ pub fn run(args: &Args) -> Result<u8> {
     out.status.write(true);
     log::info!("stopped: {} messages acknowledged", out.status.now.acknowledged);
     Ok(signals::stop().map_or(exit::OK, signals::server_exit))
-}
-
-/// That the broker is away, once until it is back.
-pub fn log_once(told: &mut bool, args: &Args, e: &io::Error) {
-    let level = if *told { log::Level::Debug } else { log::Level::Warn };
-    log::log!(
-        level,
-        "broker {}: {e}: trying again, at most {} s apart",
-        args.broker,
-        args.retry.as_secs()
-    );
-    *told = true;
 }
 
 /// A lane that is damaged is set aside and told of; `None` then. The others go on.
@@ -194,8 +167,17 @@ impl Out<'_> {
             && !session.link.is_crowded()
     }
 
+    fn begun(&mut self, session: &mut Session) {
+        self.status.now.connections += 1;
+        self.status.now.connected = true;
+        if self.in_vain >= IN_VAIN {
+            // First that it is alive, then what may be its end.
+            let _ = session.ping();
+        }
+    }
+
     /// All that can be done now. Inside, the connection's failure.
-    fn turn(&mut self, session: &mut Session, pauses: &mut Pauses) -> Result<io::Result<()>> {
+    fn turn(&mut self, session: &mut Session, dialer: &mut Dialer<'_>) -> Result<io::Result<()>> {
         loop {
             // Acknowledgements first: they make room.
             let mut heard = false;
@@ -223,7 +205,7 @@ impl Out<'_> {
                 }
             }
             if heard {
-                pauses.reset();
+                dialer.was_of_use();
                 (self.in_vain, self.alone) = (0, 0);
                 self.release()?;
             }

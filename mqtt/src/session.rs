@@ -1,4 +1,4 @@
-//! One connection to the broker: CONNECT and CONNACK, signs of life, and the pauses between connections.
+//! One connection to the broker: CONNECT and CONNACK, signs of life, the end.
 
 use crate::args::{Args, Direction};
 use crate::link::{Frame, Link};
@@ -9,13 +9,8 @@ use nix::errno::Errno;
 use nix::poll::{ppoll, PollFd, PollFlags};
 use nix::sys::time::TimeSpec;
 use std::io::{self, ErrorKind};
-use std::os::fd::BorrowedFd;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
-
-/// Longest wait for the answer to CONNECT.
-const ANSWER: Duration = Duration::from_secs(10);
-/// The first pause between two connections.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Types of packets: MQTT 3.1.1, table 2.1.
 pub const CONNACK: u8 = 2;
@@ -39,35 +34,6 @@ pub fn wait(fds: &mut [PollFd<'_>], time: Option<Duration>) -> Result<()> {
     }
 }
 
-/// Pauses between connections: each twice as long as the one before, until one was of use.
-pub struct Pauses {
-    next: Duration,
-    longest: Duration,
-    until: Option<Instant>,
-}
-
-impl Pauses {
-    pub fn new(longest: Duration) -> Self {
-        Self { next: FIRST_PAUSE, longest, until: None }
-    }
-
-    /// The connection was of use.
-    pub fn reset(&mut self) {
-        self.next = FIRST_PAUSE;
-    }
-
-    pub fn begin(&mut self) {
-        self.until = Some(Instant::now() + self.next);
-        self.next = (self.next * 2).min(self.longest);
-    }
-
-    /// How long to wait before the next connection; `None`: no more.
-    pub fn left(&self) -> Option<Duration> {
-        let left = self.until?.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
-    }
-}
-
 pub struct Session {
     pub link: Link,
     keep_alive: Duration,
@@ -81,16 +47,10 @@ pub struct Session {
 pub type Broken = io::Error;
 
 impl Session {
-    /// Connects and waits for the broker's word. `None`: a signal came.
-    ///
-    /// # Errors
-    /// Outside, what is not to be tried again: the broker takes no such client.
-    pub fn open(args: &Args, longest: usize) -> Result<std::result::Result<Option<Self>, Broken>> {
-        let link = match Link::connect(&args.broker, longest) {
-            Ok(link) => link,
-            Err(e) => return Ok(Err(e)),
-        };
+    /// Asks the broker to take this client. `longest`: bytes of a packet's body.
+    pub fn ask(stream: TcpStream, args: &Args, longest: usize) -> io::Result<Self> {
         let now = Instant::now();
+        let link = Link::new(stream, longest)?;
         let mut session =
             Self { link, keep_alive: args.keep_alive, sent: now, heard: now, pinged: None };
         let will = args.will.as_deref().map(|topic| LastWill {
@@ -109,25 +69,19 @@ impl Session {
             username: args.login.as_ref().map(|login| login.user.as_str()),
             password: args.login.as_ref().map(|login| login.password.as_slice()),
         };
-        if let Err(e) = session.link.put(&Packet::Connect(connect)) {
-            return Ok(Err(e));
-        }
-        loop {
-            match session.exchange() {
-                Err(e) => return Ok(Err(e)),
-                Ok(Some(frame)) => {
-                    return session.answered(args, frame).map(|done| done.map(|()| Some(session)))
-                }
-                Ok(None) => {}
-            }
-            let left = (now + ANSWER).saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(Err(ErrorKind::TimedOut.into()));
-            }
-            wait(&mut [session.poll_fd()], Some(left))?;
-            if signals::stop().is_some() {
-                return Ok(Ok(None));
-            }
+        session.link.put(&Packet::Connect(connect))?;
+        Ok(session)
+    }
+
+    /// Has the broker taken it? False: it has not answered yet.
+    ///
+    /// # Errors
+    /// Outside, what is not to be tried again: the broker takes no such client.
+    pub fn answer(&mut self, args: &Args) -> Result<std::result::Result<bool, Broken>> {
+        match self.exchange() {
+            Ok(Some(frame)) => Ok(self.answered(args, frame)?.map(|()| true)),
+            Ok(None) => Ok(Ok(false)),
+            Err(e) => Ok(Err(e)),
         }
     }
 
@@ -281,11 +235,4 @@ impl Session {
             }
         }
     }
-}
-
-/// Waits for what is given, if there is no session, and for no longer than `time`.
-pub fn wait_without(fd: Option<BorrowedFd<'_>>, time: Option<Duration>) -> Result<()> {
-    let mut fds: Vec<PollFd<'_>> =
-        fd.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-    wait(&mut fds, time)
 }

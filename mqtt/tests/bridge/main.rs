@@ -8,6 +8,7 @@ mod client;
 mod exchange;
 mod kills;
 mod refused;
+mod silent;
 mod slow;
 mod tls;
 
@@ -85,11 +86,17 @@ impl Drop for Process {
 }
 
 /// The bridge, with these arguments.
-pub fn bridge(place: &Place, port: u16, args: &[&str]) -> Process {
+pub fn command(place: &Place, port: u16, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shmdemo-mqtt"));
     command.args(args).args(["-k", &place.key.to_string()]);
     command.args(["--broker", &format!("127.0.0.1:{port}"), "--retry", "1"]);
-    Process(command.stderr(Stdio::piped()).spawn().expect("the bridge"))
+    command.stderr(Stdio::piped());
+    command
+}
+
+/// It runs.
+pub fn bridge(place: &Place, port: u16, args: &[&str]) -> Process {
+    Process(command(place, port, args).spawn().expect("the bridge"))
 }
 
 #[track_caller]
