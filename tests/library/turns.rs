@@ -93,9 +93,10 @@ fn who_waits_for_room_is_woken_when_half_of_the_ring_is_free() {
     let all = fill(&mut producers[0]);
     let set = raw::sem_id(place.key).expect("a set");
     scope(|threads| {
+        raw::sem_set(set, SERVER_BELL, 0);
         let waits = threads.spawn(|| producers[0].send(&[2; 100], a_minute()));
-        // Beyond the one sleep with a limit.
-        sleep(Duration::from_millis(100));
+        // Behind the one sleep with a limit the server is reminded.
+        until("that sleep is over", || raw::sem_get(set, SERVER_BELL) == 1);
         until("it sleeps", || raw::sem_waiters(set, ROOM_BELL_0) == 1);
         for _ in 0..3 {
             next(&mut consumer);
