@@ -4,7 +4,9 @@ use crate::support::{raw, run, skipped, until, Channel, Folder};
 use nix::sys::signal::Signal::SIGTERM;
 use shmdemo::{Consumer, Deadline, Error, Key, Options, Producer, Role};
 use std::os::unix::process::CommandExt;
-use std::time::Duration;
+
+/// The semaphore that the server sleeps at.
+const SERVER_BELL: i32 = 4;
 
 fn options(channel: &Channel) -> Options {
     Options::new(Key::new(channel.key).expect("a key"))
@@ -194,8 +196,9 @@ fn what_is_sent_after_privileges_are_dropped_is_said_to_be_sent_and_not_rung() {
     let server = channel.running(&["--persist"]);
     let child = raw::in_child(|| {
         let mut producer = producer(&channel);
-        // Until the server sleeps without a timer.
-        std::thread::sleep(Duration::from_millis(300));
+        // Rung for by the claim, the server sleeps anew.
+        let set = raw::sem_id(channel.key).expect("a set");
+        until("the server sleeps", || raw::sem_waiters(set, SERVER_BELL) == 1);
         nix::unistd::setgid(65_534.into()).expect("setgid");
         nix::unistd::setuid(65_534.into()).expect("setuid");
         match producer.send(b"a message", Deadline::Now) {
