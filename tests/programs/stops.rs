@@ -255,53 +255,65 @@ fn a_client_that_waits_for_a_server_ends_by_signal() {
     }
 }
 
-/// A pair at work, two lines through; then `remove`, and one more line is sent.
-fn removed(remove: impl FnOnce(&Channel), woken: bool) {
-    let channel = Channel::new();
-    let mut server = channel.running(&[]);
+/// A pair at work, two lines through, and the server asleep: else it may notice by itself.
+fn at_work(channel: &Channel) -> (Proc, Proc) {
+    let server = channel.running(&[]);
     let mut client = Proc::spawn(channel.client(&[]));
     client.write(b"one\ntwo\n");
     server.wait_stdout("both", |out| out == b"one\ntwo\n");
-    let before = channel.segment().id;
-    // Else it may notice by itself.
     let set = crate::support::sem_row(channel.key).expect("the semaphores").id;
     until("the server sleeps", || raw::sem_waiters(set, 4) == 1);
-    remove(&channel);
-    if woken {
-        server.finish_with_stdin().fails(69, &["removed"]);
-    }
-    client.write(b"three\nfour\n");
-    // "line 3 was not sent"; or, where the ring was the first to know, "lines 3 to 4 were sent and may
-    // not have been printed".
-    client.finish_with_stdin().fails(69, &["removed", " 3 "]);
-    if !woken {
-        server.finish_with_stdin().fails(69, &["removed"]);
-    }
-    let left = shm_row(channel.key);
-    assert!(left.map_or(true, |row| row.id == before), "nothing was made anew");
+    (server, client)
 }
 
 #[test]
 fn remove_force_under_a_running_pair_is_69() {
-    removed(
-        |channel| {
-            run(channel.sub("remove", &["--force"]), b"").expect(0);
-        },
-        true,
-    );
+    let channel = Channel::new();
+    let (mut server, mut client) = at_work(&channel);
+    run(channel.sub("remove", &["--force"]), b"").expect(0);
+    server.finish_with_stdin().fails(69, &["removed"]);
+    client.write(b"three\nfour\n");
+    client.finish_with_stdin().fails(69, &["removed", "line 3 was not sent"]);
+    assert_eq!(shm_row(channel.key), None, "nothing was made anew");
 }
 
 #[test]
 fn a_segment_removed_under_a_running_pair_is_69() {
-    removed(|channel| raw::shm_remove(channel.segment().id), false);
+    let channel = Channel::new();
+    let (mut server, mut client) = at_work(&channel);
+    raw::shm_remove(channel.segment().id);
+    // Nobody wakes the server but the client's end.
+    client.write(b"three\nfour\n");
+    client.finish_with_stdin().fails(69, &["removed", "line 3 was not sent"]);
+    server.finish_with_stdin().fails(69, &["removed"]);
+    assert_eq!(shm_row(channel.key), None, "nothing was made anew");
 }
 
+/// Both hear of it at the same time: whether the lines were sent before or not, each knows the truth.
 #[test]
 fn semaphores_removed_under_a_running_pair_are_69() {
-    removed(
-        |channel| raw::sem_remove(crate::support::sem_row(channel.key).expect("a set").id),
-        false,
-    );
+    let channel = Channel::new();
+    let (mut server, mut client) = at_work(&channel);
+    let before = channel.segment().id;
+    raw::sem_remove(crate::support::sem_row(channel.key).expect("a set").id);
+    client.write(b"three\nfour\n");
+    let out = server.finish_with_stdin();
+    out.fails(69, &["removed"]);
+    // A client that found all of it printed hears of it at its next line.
+    let text = out.text();
+    let printed = text == "one\ntwo\nthree\nfour\n";
+    assert!(printed || text == "one\ntwo\n", "{text}");
+    let mut stdin = client.take_stdin();
+    let went_on = printed && stdin.write_all(b"five\n").is_ok();
+    let out = client.finish();
+    if went_on && out.stderr.contains("line 5") {
+        out.fails(69, &["removed", "line 5 was not sent"]);
+    } else {
+        // "line 3 was not sent"; or, where the ring was the first to know, "lines 3 to 4 were sent and may
+        // not have been printed".
+        out.fails(69, &["removed", " 3 "]);
+    }
+    assert_eq!(shm_row(channel.key).expect("it is left").id, before, "nothing was made anew");
 }
 
 /// Waits until `status` tells so much of this of some lane.
