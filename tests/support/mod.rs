@@ -167,6 +167,12 @@ impl Channel {
             server.check_alive();
             Json::parse(&out.text()).is_ok_and(|status| server_pid(&status) == Some(server.pid()))
         });
+        // Behind that it takes up the lanes under the creation lock: who stops it then keeps all others out.
+        until("it has begun to serve", || {
+            server.check_alive();
+            let lock = raw::sem_look(self.key, 0, nix::libc::GETVAL);
+            proc::waits(server.pid()) && lock.map_or(true, |holders| holders == 0)
+        });
     }
 
     /// A channel with these lines in it and nobody at work on it.

@@ -237,15 +237,17 @@ impl Drop for Proc {
     }
 }
 
+/// Does it wait for something in the kernel just now?
+pub fn waits(pid: i64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().unwrap_or_default().trim().starts_with('S')
+}
+
 /// Does it wait for something in the kernel, and go on waiting?
 pub fn asleep(pid: i64) -> bool {
-    let look = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().unwrap_or_default().trim().starts_with('S')
-    };
-    look() && {
+    waits(pid) && {
         std::thread::sleep(std::time::Duration::from_millis(100));
-        look()
+        waits(pid)
     }
 }
 
