@@ -18,7 +18,6 @@ use crate::segment::Segment;
 use crate::sysv::PermChange;
 use core::time::Duration;
 use nix::errno::Errno;
-use std::time::Instant;
 
 /// How long a client that must not create waits before it looks whether somebody else did: the first
 /// time, and each time twice as long up to the last. There is nothing yet to sleep on.
@@ -36,7 +35,7 @@ impl Channel {
     /// Opens the channel of `options.key`, creating it if need be and allowed.
     ///
     /// `deadline` bounds the waiting for somebody else's channel (`create` off), and for who is stopped
-    /// halfway through creating (5 seconds at the most, half of one at the least).
+    /// halfway through creating (5 seconds at the most, half of one at the least, and a quarter more).
     ///
     /// # Errors
     /// [`Error::NotOurs`], [`Error::NotAccepted`]: what stands under the key is not taken, and
@@ -247,19 +246,23 @@ impl Options {
     }
 }
 
-/// Waits until nobody but the caller is attached; onlookers are gone in a moment.
+/// Waits until nobody but the caller is attached; onlookers are gone in a moment. So many looks, not so much
+/// time: where the machine stood still, the others did.
 fn await_alone(segment: NamedSegment) -> Result<()> {
-    let give_up = Instant::now() + Duration::from_secs(1);
+    const LOOKS: u32 = 200;
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut looks = 1;
     loop {
         let stat = segment.stat()?;
         if stat.attaches <= 1 {
             return Ok(());
         }
-        if Instant::now() >= give_up {
+        if looks == LOOKS {
             let (key, others) = (segment.key, stat.attaches - 1);
             return Err(Error::StillAttached { key, others, last_pid: stat.last_pid });
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(PAUSE);
+        looks += 1;
     }
 }
 

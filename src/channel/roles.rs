@@ -77,6 +77,11 @@ pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// who is not stopped, even where many programs want the processor.
 const SHORT_LOCK_WAIT: Duration = Duration::from_millis(500);
 
+/// And behind any of these a few of this: on a machine that stood still, as a virtual one that was paused or
+/// a board under a real-time program, the holder had none of that time either.
+const MOMENT: Duration = Duration::from_millis(50);
+const MOMENTS: u32 = 5;
+
 /// Until when the lock is waited for by who waits for all else until `deadline`.
 pub(crate) fn lock_wait(deadline: Deadline) -> Deadline {
     let left = deadline.left().unwrap_or(LOCK_WAIT);
@@ -153,16 +158,22 @@ impl Roles {
         }
     }
 
-    /// Takes the creation lock, held until [`unlock`](Self::unlock) or the end of the process.
+    /// Takes the creation lock, held until [`unlock`](Self::unlock) or the end of the process. Behind the
+    /// deadline it is asked for a few [`MOMENT`]s more.
     pub(crate) fn lock(&self, deadline: Deadline) -> Result<()> {
         let ops = [Op::new(CREATE, 0), Op::undo(CREATE, 1)];
+        let mut late = 0;
         loop {
-            match sem::operate(self.id, &ops, deadline.for_sem()) {
+            let wait = if late == 0 { deadline.for_sem() } else { Wait::For(MOMENT) };
+            match sem::operate(self.id, &ops, wait) {
                 Ok(()) => return Ok(()),
-                Err(e) if e.errno == Errno::EINTR => {}
-                Err(e) if e.errno == Errno::EAGAIN => {
-                    let pid = sem::pid(self.id, CREATE).unwrap_or(0);
-                    return Err(Error::Busy { key: self.key, role: Role::Creator, pid });
+                Err(e) if e.errno == Errno::EINTR && late == 0 => {}
+                Err(e) if matches!(e.errno, Errno::EAGAIN | Errno::EINTR) => {
+                    if late == MOMENTS {
+                        let pid = sem::pid(self.id, CREATE).unwrap_or(0);
+                        return Err(Error::Busy { key: self.key, role: Role::Creator, pid });
+                    }
+                    late += 1;
                 }
                 Err(e) => return Err(self.error(e)),
             }

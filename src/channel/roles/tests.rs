@@ -2,6 +2,7 @@
 
 use super::*;
 use std::thread::{scope, sleep};
+use std::time::Instant;
 
 /// A set of its own, removed at the end.
 struct Set(Roles);
@@ -138,7 +139,9 @@ fn the_note_of_a_segment_being_made_tells_its_size() {
     // Who has the lock may be about to make one.
     roles.lock(Deadline::Now).unwrap();
     assert_eq!(seen(4096), (false, false, true));
+    let begin = Instant::now();
     let busy = roles.lock(Deadline::Now).unwrap_err();
+    assert!(begin.elapsed() >= MOMENT * MOMENTS, "the holder may have had none of the time");
     assert!(matches!(busy, Error::Busy { role: Role::Creator, pid, .. } if pid == me()), "{busy}");
     roles.unlock();
     assert_eq!(set.values(), []);
