@@ -196,6 +196,27 @@ fn a_signal_that_is_handled_ends_no_wait_for_a_lane() {
 }
 
 #[test]
+fn a_signal_that_is_handled_ends_no_wait_for_the_lock() {
+    use crate::support::{raw, until};
+    const CREATE: u16 = 0;
+    let place = crate::support::Channel::new();
+    let options = Options::new(Key::new(place.key).expect("a key"));
+    drop(Channel::open(&options, Deadline::Never).expect("a channel"));
+    let set = raw::sem_id(place.key).expect("a set");
+    raw::sem_add(set, CREATE, 1);
+    let waiter = std::thread::spawn(move || Channel::open(&options, Deadline::Never).map(drop));
+    let waits = || raw::sem_look(place.key, CREATE, nix::libc::GETZCNT) == Some(1);
+    for _ in 0..30 {
+        until("it waits for the lock", || waits() || waiter.is_finished());
+        raw::interrupt(&waiter);
+    }
+    // Longer than what is given behind a deadline.
+    std::thread::sleep(Duration::from_millis(400));
+    raw::sem_add(set, CREATE, -1);
+    waiter.join().expect("the waiter").expect("the lock");
+}
+
+#[test]
 fn staged_messages_are_sent_when_the_producer_is_dropped() {
     let channel = crate::support::Channel::new();
     let mut producer = producer(&channel);
