@@ -37,6 +37,7 @@ fn status_watch_shows_rates_in_80_columns() {
 fn status_watch_counts_and_draws_in_proportion() {
     let channel = Channel::new();
     let server = channel.running(&["--persist"]);
+    let begin = std::time::Instant::now();
     let watch = Proc::spawn(channel.sub("status", &["--watch", "1"]));
     // Words of lane 0's line in each picture, once it is whole.
     let pictures = |out: &[u8]| -> Vec<Vec<String>> {
@@ -58,9 +59,10 @@ fn status_watch_counts_and_draws_in_proportion() {
     });
     let out = watch.stdout();
     assert!(!out.contains(&0x1b), "moves of a cursor go to terminals alone");
-    // 5 000 in a second, or in three that a busy machine took from one picture to the next.
+    // 5 000 in a second, or in what a busy machine took from one picture to the next: not longer than all this.
+    let least = (4_900.0 / begin.elapsed().as_secs_f64()) as u32;
     for rate in [rates(&out, 1), rates(&out, 2)] {
-        assert!((1_500..=5_010).contains(&rate), "5 000 messages: {rate} a second");
+        assert!((least..=5_010).contains(&rate), "5 000 messages: {rate} a second, not {least}");
     }
     server.signal(SIGTERM);
     server.finish().expect(0);

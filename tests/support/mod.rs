@@ -46,6 +46,19 @@ pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
     }
 }
 
+/// What has a second for something: where it failed, and so much time has passed that the machine may have stood
+/// still for a part of it, as a virtual one does that has to wait for others, it is tried again, a few times.
+pub fn again_where_it_stood_still(mut attempt: impl FnMut() -> proc::Output) -> proc::Output {
+    for _ in 0..4 {
+        let begin = Instant::now();
+        let out = attempt();
+        if out.code() == 0 || begin.elapsed() < Duration::from_millis(900) {
+            return out;
+        }
+    }
+    attempt()
+}
+
 /// The file of this test. Asked for once, before anything is mounted: after that, and in a root
 /// directory of its own (chroot), the kernel names it as seen from outside.
 pub fn test_file() -> &'static Path {
