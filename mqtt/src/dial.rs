@@ -3,7 +3,7 @@
 
 use crate::args::Args;
 use crate::link;
-use crate::session::{Broken, Session};
+use crate::session::{self, Broken, Session};
 use crate::signals;
 use anyhow::Result;
 use nix::poll::{PollFd, PollFlags};
@@ -168,23 +168,17 @@ impl<'a> Dialer<'a> {
         self.pauses.begin();
     }
 
-    /// What to wait for before the next [`turn`](Self::turn); `None`: for [`left`](Self::left) alone.
-    pub fn poll_fd(&self) -> Option<PollFd<'_>> {
-        match &self.way {
-            None => None,
-            Some(Way::Connecting { done, .. }) => {
-                Some(PollFd::new(done.as_fd(), PollFlags::POLLIN))
-            }
-            Some(Way::Asked { session, .. }) => Some(session.poll_fd()),
-        }
-    }
-
-    /// And for how long at most; `None`: for as long as it takes.
-    pub fn left(&self) -> Option<Duration> {
-        match &self.way {
+    /// Waits until there may be something to do for [`turn`](Self::turn), a signal comes, or that time is over.
+    pub fn wait(&self, time: Option<Duration>) -> Result<()> {
+        let left = match &self.way {
             None => Some(self.pauses.left().unwrap_or_default()),
             Some(Way::Connecting { .. }) => None,
             Some(Way::Asked { until, .. }) => Some(until.saturating_duration_since(Instant::now())),
-        }
+        };
+        let mut fd = self.way.as_ref().map(|way| match way {
+            Way::Connecting { done, .. } => PollFd::new(done.as_fd(), PollFlags::POLLIN),
+            Way::Asked { session, .. } => session.poll_fd(),
+        });
+        session::wait(fd.as_mut_slice(), [left, time].into_iter().flatten().min())
     }
 }

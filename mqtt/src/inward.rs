@@ -56,10 +56,7 @@ pub fn run(args: &Args) -> Result<u8> {
         let mut shorter = |other: Duration| time = Some(time.map_or(other, |time| time.min(other)));
         match &session {
             None => {
-                if let Some(left) = dialer.left() {
-                    shorter(left);
-                }
-                session::wait(dialer.poll_fd().as_mut_slice(), time)?;
+                dialer.wait(time)?;
             }
             Some(session) if inward.full => {
                 shorter(session.left());

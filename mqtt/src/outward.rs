@@ -111,11 +111,8 @@ pub fn run(args: &Args) -> Result<u8> {
         let mut shorter = |other: Duration| time = Some(time.map_or(other, |time| time.min(other)));
         match &session {
             None => {
-                if let Some(left) = dialer.left() {
-                    shorter(left);
-                }
                 // Not the channel: nothing can be done about it. But a removal is heard of.
-                session::wait(dialer.poll_fd().as_mut_slice(), time)?;
+                dialer.wait(time)?;
                 out.consumer.channel().check()?;
             }
             Some(session) => {

@@ -5,7 +5,7 @@ use crate::support::raw::{self, View};
 use crate::support::{again_where_it_stood_still, no_relay, run, sem_row, until, Channel, Proc};
 use nix::sys::signal::Signal::{SIGCONT, SIGTERM};
 use shmdemo::{Deadline, Key, Options};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Word of the header that says that the server is about to remove the channel.
 const CLOSING: usize = 36;
@@ -45,13 +45,14 @@ fn a_server_that_is_just_ending_has_a_second_or_all_of_the_timeout() {
     for (timeout, pause) in [("0.05", 300), ("0", 300), ("20", 1500)] {
         again_where_it_stood_still(|| {
             let channel = Channel::new();
+            let begin = Instant::now();
             let (mut server, mut client) = closing(&channel, &["--timeout", timeout]);
             std::thread::sleep(Duration::from_millis(pause));
             server.signal(SIGCONT);
             let out = client.finish_with_stdin();
             server.signal(SIGTERM);
             assert_eq!(server.finish_with_stdin().expect(0).text(), "last\n", "{timeout}");
-            out
+            (begin, out)
         })
         .expect(0);
     }

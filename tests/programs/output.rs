@@ -300,6 +300,7 @@ fn a_reader_that_was_only_slow_when_the_signal_came_gets_all() {
             channel.await_holder(&server);
             run(channel.client(&[]), &numbered(50)).expect(0);
             until("it has the lines in hand", || crate::support::proc::asleep(server.pid()));
+            let begin = std::time::Instant::now();
             server.signal(SIGTERM);
             std::thread::sleep(std::time::Duration::from_millis(50));
             // Only who reads stdin has another one in its place when a signal has come.
@@ -317,7 +318,7 @@ fn a_reader_that_was_only_slow_when_the_signal_came_gets_all() {
                 assert!(seen.ends_with(&numbered(50)), "blocks: {blocks}");
                 channel.assert_gone();
             }
-            out
+            (begin, out)
         };
         again_where_it_stood_still(attempt).expect(0);
     }
